@@ -1,0 +1,75 @@
+import { z } from 'zod';
+import { ImagemillError } from './errors.ts';
+
+/** A versioned JSON document: lands in the ledger, crosses Redis, or both. */
+export interface DocumentType<S extends z.ZodType> {
+  /** The value of the document's `schema` field, such as `imagemill.run/1`. */
+  readonly id: string;
+  readonly schema: S;
+  /**
+   * Checks a value read from the ledger or from a job.
+   * @param where what the value is, for the message (`s3://…/run.json`, `job r-….000042`)
+   * @throws ImagemillError CONTRACT_VERSION_UNKNOWN, CONTRACT_INVALID
+   */
+  parse(value: unknown, where: string): z.infer<S>;
+  /** The same from JSON bytes. */
+  decode(bytes: Uint8Array, where: string): z.infer<S>;
+  encode(value: z.input<S>): Uint8Array;
+}
+
+/** Defines a document type `imagemill.<name>/<version>`; unknown fields are kept out, unknown versions refused. */
+export function defineDocument<T extends z.ZodRawShape>(
+  name: string,
+  version: number,
+  shape: T,
+): DocumentType<z.ZodObject<T & { schema: z.ZodLiteral<string> }>> {
+  const id = `imagemill.${name}/${version}`;
+  const schema = z.object({ schema: z.literal(id), ...shape }) as unknown as z.ZodObject<
+    T & { schema: z.ZodLiteral<string> }
+  >;
+  type Value = z.infer<typeof schema>;
+
+  function parse(value: unknown, where: string): Value {
+    const found = readSchemaId(value);
+    if (found !== id) {
+      throw new ImagemillError(
+        'CONTRACT_VERSION_UNKNOWN',
+        `${where}: expected a document "${id}", got ${found === undefined ? 'one without a schema' : `"${found}"`}`,
+      );
+    }
+    const result = schema.safeParse(value);
+    if (!result.success) {
+      throw new ImagemillError('CONTRACT_INVALID', `${where}: ${describeIssues(result.error)}`);
+    }
+    return result.data as Value;
+  }
+
+  return {
+    id,
+    schema,
+    parse,
+    decode: (bytes, where) => parse(parseJson(bytes, where), where),
+    encode: (value) => new TextEncoder().encode(JSON.stringify(schema.parse(value))),
+  };
+}
+
+/** All faults of a failed zod parse on one line: `path: message; path: message`. */
+export function describeIssues(error: z.ZodError): string {
+  return error.issues
+    .slice(0, 5)
+    .map((issue) => `${issue.path.join('.') || 'document'}: ${issue.message}`)
+    .join('; ');
+}
+
+function readSchemaId(value: unknown): string | undefined {
+  if (typeof value !== 'object' || value === null || !('schema' in value)) return undefined;
+  return String(value.schema);
+}
+
+function parseJson(bytes: Uint8Array, where: string): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes));
+  } catch (error) {
+    throw new ImagemillError('CONTRACT_INVALID', `${where}: not JSON (${(error as Error).message})`);
+  }
+}
