@@ -117,8 +117,7 @@ export function readSettings(env: Record<string, string | undefined>): Settings 
   return {
     redisUrl: vars.REDIS_URL,
     queuePrefix: vars.IMAGEMILL_QUEUE_PREFIX,
-    home:
-      vars.IMAGEMILL_HOME ?? join(vars.XDG_STATE_HOME ?? join(homedir(), '.local', 'state'), 'imagemill'),
+    home: vars.IMAGEMILL_HOME ?? join(vars.XDG_STATE_HOME ?? join(homedir(), '.local', 'state'), 'imagemill'),
     logLevel: vars.IMAGEMILL_LOG_LEVEL,
     s3: s3Settings(vars),
     worker: {

@@ -53,9 +53,17 @@ export const ERROR_CATALOGUE = {
   MODEL_CORRUPT: entry('use', false, 'The model file is damaged.'),
   MODEL_SHAPE_MISMATCH: entry('use', false, 'The weights do not fit the architecture.'),
   MODEL_NOT_A_CLASSIFIER: entry('use', false, 'The model does not map a batch of images to class scores.'),
-  MODEL_UNSAFE: entry('use', false, 'The pickle refers to something other than tensors; it is never executed.'),
+  MODEL_UNSAFE: entry(
+    'use',
+    false,
+    'The pickle refers to something other than tensors; it is never executed.',
+  ),
   MODEL_LABELS_MISMATCH: entry('use', false, 'The number of labels differs from the number of classes.'),
-  MODEL_DIGEST_CHANGED: entry('run', false, 'The model file is no longer the one the run was submitted with.'),
+  MODEL_DIGEST_CHANGED: entry(
+    'run',
+    false,
+    'The model file is no longer the one the run was submitted with.',
+  ),
 
   // Contract
   CONTRACT_INVALID: entry('run', false, 'A ledger document or job payload does not have the agreed form.'),
@@ -70,7 +78,11 @@ export const ERROR_CATALOGUE = {
   REDIS_REFUSED: entry('service', false, 'Redis refuses the credentials or the command.'),
   REDIS_SERVER_MISSING: entry('use', false, 'No REDIS_URL is set and no redis-server is installed.'),
   STORE_UNREACHABLE: entry('service', true, 'The object store does not answer.'),
-  STORE_UNAVAILABLE: entry('service', true, 'The object store answers with a server error or asks to slow down.'),
+  STORE_UNAVAILABLE: entry(
+    'service',
+    true,
+    'The object store answers with a server error or asks to slow down.',
+  ),
   STORE_ACCESS_DENIED: entry('service', false, 'The object store refuses the credentials.'),
   STORE_NOT_FOUND: entry('service', false, 'The bucket or the folder does not exist.'),
   STORE_FULL: entry('service', true, 'The object store or the disk is full.'),

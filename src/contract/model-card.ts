@@ -57,6 +57,8 @@ export const modelCard = defineDocument('model', 1, {
   /** Where the labels came from. */
   labelsFrom: z.enum(['file', 'model', 'imagenet', 'numbered']),
   preprocessing: preprocessingSchema,
+  /** What the model's own output is; `logits` get a softmax in the graph. */
+  scores: z.enum(['logits', 'probabilities']),
   /** Length of the penultimate activations, or null where the graph does not show them. */
   embeddingSize: z.number().int().positive().nullable(),
 });
