@@ -41,7 +41,7 @@ export function defineDocument<T extends z.ZodRawShape>(
     if (!result.success) {
       throw new ImagemillError('CONTRACT_INVALID', `${where}: ${describeIssues(result.error)}`);
     }
-    return result.data as Value;
+    return result.data;
   }
 
   return {

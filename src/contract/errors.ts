@@ -17,7 +17,11 @@ interface CatalogueEntry {
   readonly meaning: string;
 }
 
-const entry = (scope: ErrorScope, retryable: boolean, meaning: string): CatalogueEntry => ({
+const entry = <S extends ErrorScope>(
+  scope: S,
+  retryable: boolean,
+  meaning: string,
+): CatalogueEntry & { readonly scope: S } => ({
   scope,
   retryable,
   meaning,
@@ -130,10 +134,11 @@ export class ImagemillError extends Error {
 
 /** A fault of one image: becomes a record in `errors/`, never a failed shard. */
 export class ImageError extends ImagemillError {
-  declare readonly code: ItemErrorCode;
+  override readonly code: ItemErrorCode;
 
   constructor(code: ItemErrorCode, message: string, options?: ErrorOptions) {
     super(code, message, options);
+    this.code = code;
     this.name = 'ImageError';
   }
 }

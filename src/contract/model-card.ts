@@ -42,7 +42,7 @@ export const TORCHVISION_PREPROCESSING: Preprocessing = {
 
 export const MODEL_FORMATS = ['safetensors', 'pytorch', 'onnx'] as const;
 
-/** What a run knows about its model: written beside run.json as `model.json`. */
+/** What a run knows about its model: part of `run.json`. */
 export const modelCard = defineDocument('model', 1, {
   uri: z.string(),
   /** `sha256:<hex>` of the file's bytes. */

@@ -1,0 +1,56 @@
+// Makes a fresh machine ready, with nothing but Node's own modules: npm packages, redis-server, and for the tests a
+// real S3 server. Every step is skipped where its result is there already.
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+/** @param {{ tests?: boolean }} [needs] */
+export function setUp(needs = {}) {
+  installPackages();
+  if (!process.env.REDIS_URL || needs.tests) requireRedisServer(needs.tests === true);
+  if (needs.tests) tryInstall(['radosgw', 'ceph-mon', 'ceph-osd'], 'radosgw');
+}
+
+function installPackages() {
+  const installed = `${root}/node_modules/.package-lock.json`;
+  const lock = `${root}/package-lock.json`;
+  if (existsSync(installed) && statSync(installed).mtimeMs >= statSync(lock).mtimeMs) return;
+  say('installing npm packages');
+  execFileSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], { cwd: root, stdio: 'inherit' });
+}
+
+function requireRedisServer(forTests) {
+  if (has('redis-server') || tryInstall(['redis-server'], 'redis-server')) return;
+  const alternative = forTests ? '' : ', or set REDIS_URL';
+  console.error(`redis-server is needed and missing: sudo apt-get install redis-server${alternative}`);
+  process.exit(2);
+}
+
+/** Installs distribution packages where that is possible without asking anyone. Returns whether `command` is there. */
+function tryInstall(packages, command) {
+  if (has(command)) return true;
+  if (process.getuid?.() !== 0 || !has('apt-get')) return false;
+  say(`installing ${packages.join(', ')}`);
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  // The package lists of a fresh image are empty; those of an old one may name versions that are gone.
+  spawnSync('apt-get', ['update', '-qq'], { env, stdio: ['ignore', 'ignore', 'inherit'] });
+  spawnSync('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages], {
+    // Services must not start by themselves: whoever needs one starts it where and when it is needed.
+    env: { ...env, RUNLEVEL: '1' },
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  return has(command);
+}
+
+function has(command) {
+  return spawnSync('sh', ['-c', `command -v ${command}`], { stdio: 'ignore' }).status === 0;
+}
+
+function say(what) {
+  const { name } = JSON.parse(readFileSync(`${root}/package.json`, 'utf8'));
+  console.error(`${name}: ${what}`);
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) setUp({ tests: process.argv.includes('--tests') });

@@ -1,0 +1,45 @@
+#!/usr/bin/env node
+import { CommanderError } from 'commander';
+import { createProgram } from './commands/program.ts';
+import { asImagemillError, ERROR_CATALOGUE, EXIT } from './contract/errors.ts';
+
+/** Ends the process with the command's exit code; every fault is one line on stderr. */
+async function main(): Promise<void> {
+  // A reader that has seen enough (`imagemill results … | head`) is no fault.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(EXIT.done);
+    throw error;
+  });
+  let exitCode: number = EXIT.done;
+  const program = createProgram(process, (code) => {
+    exitCode = code;
+  });
+  try {
+    await program.parseAsync();
+  } catch (error) {
+    exitCode = explain(error);
+  }
+  process.exit(exitCode);
+}
+
+function explain(error: unknown): number {
+  if (error instanceof CommanderError) {
+    // --help and --version end the same way, having said what they had to say.
+    if (error.exitCode === 0) return EXIT.done;
+    process.stderr.write(`imagemill: ${oneLine(error.message.replace(/^error: /, ''))}\n`);
+    return EXIT.usage;
+  }
+  const fault = asImagemillError(error);
+  process.stderr.write(`imagemill: ${oneLine(fault.message)} [${fault.code}]\n`);
+  if (fault.code === 'INTERNAL' && process.env['IMAGEMILL_LOG_LEVEL'] === 'debug') {
+    process.stderr.write(`${(fault.cause as Error | undefined)?.stack ?? ''}\n`);
+  }
+  const { scope } = ERROR_CATALOGUE[fault.code];
+  return scope === 'use' || scope === 'service' ? EXIT.usage : EXIT.failed;
+}
+
+function oneLine(text: string): string {
+  return text.replace(/\s*\n\s*/g, ' ').trim();
+}
+
+await main();

@@ -1,0 +1,38 @@
+import { readSettings, type Settings } from '../config/environment.ts';
+import type { StoreResolver } from '../storage/object-store.ts';
+import { createStoreResolver } from '../storage/resolver.ts';
+import { RunIndex } from '../storage/run-index.ts';
+import { createLogger, type Logger } from '../telemetry/logger.ts';
+
+/** What every command works with. Built once per process. */
+export interface Context {
+  readonly settings: Settings;
+  readonly resolver: StoreResolver;
+  readonly index: RunIndex;
+  readonly logger: Logger;
+  readonly stdout: NodeJS.WritableStream;
+  readonly stdoutIsTerminal: boolean;
+  readonly stderr: NodeJS.WriteStream;
+  /** Aborted by the first SIGINT or SIGTERM. */
+  readonly interrupted: AbortSignal;
+}
+
+/** @throws ImagemillError CONFIG_INVALID */
+export function createContext(process: NodeJS.Process): Context {
+  const settings = readSettings(process.env);
+  const resolver = createStoreResolver({ s3: settings.s3 });
+  const interruption = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => interruption.abort(new Error(signal)));
+  }
+  return {
+    settings,
+    resolver,
+    index: new RunIndex(resolver, settings.home),
+    logger: createLogger(settings.logLevel),
+    stdout: process.stdout,
+    stdoutIsTerminal: process.stdout.isTTY,
+    stderr: process.stderr,
+    interrupted: interruption.signal,
+  };
+}

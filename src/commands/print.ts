@@ -1,0 +1,44 @@
+import type { Summary } from '../contract/ledger.ts';
+import type { Run, RunState } from '../contract/run.ts';
+
+const grouped = new Intl.NumberFormat('en-US', { maximumFractionDigits: 1 });
+
+/** `12345.67` → `12,345.7`. */
+export function number(value: number): string {
+  return grouped.format(value);
+}
+
+/** Seconds as a person says them: `8 s`, `2 min 5 s`, `3 h 20 min`. */
+export function duration(seconds: number): string {
+  const whole = Math.max(0, Math.round(seconds));
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3_600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  return `${Math.floor(whole / 3_600)} h ${Math.floor((whole % 3_600) / 60)} min`;
+}
+
+/** The document `classify --json` prints. Fields may be added, never renamed. */
+export function runReport(run: Run, out: string, state: RunState, summary: Summary): Record<string, unknown> {
+  return {
+    run: run.run,
+    state,
+    out,
+    items: summary.items,
+    labelled: summary.labelled,
+    errors: summary.errors,
+    errorsByCode: summary.errorsByCode,
+    shards: summary.shards,
+    seconds: summary.seconds,
+    imagesPerSecond: summary.imagesPerSecond,
+  };
+}
+
+/** The same for a person, a few lines. */
+export function describeRun(run: Run, out: string, state: RunState, summary: Summary): string {
+  const errors = Object.entries(summary.errorsByCode).map(([code, count]) => `${number(count)} ${code}`);
+  return [
+    `${run.run} ${state}: ${number(summary.labelled)} images labelled, ${number(summary.errors)} errors, ${number(summary.shards)} shards, ${duration(summary.seconds)} (${number(summary.imagesPerSecond)} images/s)`,
+    ...(errors.length === 0 ? [] : [`errors: ${errors.join(', ')}`]),
+    `out:    ${out}`,
+    `rows:   imagemill results ${run.run}${errors.length === 0 ? '' : ` [--errors]`}`,
+  ].join('\n');
+}

@@ -1,0 +1,194 @@
+import { Argument, Command, InvalidArgumentError, Option } from 'commander';
+import { VERSION } from '../config/version.ts';
+import { PRIORITY_MAX, QUEUE_NAMES, type QueueName } from '../contract/queues.ts';
+import { PART_FORMATS } from '../contract/rows.ts';
+import { BATCH_SIZE_MAX, SHARD_SIZE_MAX, TOP_K_MAX } from '../contract/run.ts';
+import { ENGINES } from '../pipeline/engine/engine.ts';
+import { classify, type ClassifyOptions } from './classify.ts';
+import { createContext, type Context } from './context.ts';
+import { demo } from './demo.ts';
+import { addModelCommands } from './model.ts';
+import { example, integerOption, repeatableOption } from './options.ts';
+import { results } from './results.ts';
+import { cancel, resume } from './resume.ts';
+import { runs, RUNS_SHOWN_MAX, status } from './runs.ts';
+import { dev, worker } from './worker.ts';
+
+type Handler = (context: Context) => Promise<number>;
+
+/**
+ * The command table.
+ * @param onExit receives the exit code of the command that ran
+ */
+export function createProgram(process: NodeJS.Process, onExit: (code: number) => void): Command {
+  const run = async (handler: Handler): Promise<void> => onExit(await handler(createContext(process)));
+  const program = new Command('imagemill')
+    .description(
+      'Labels image collections in object storage in bulk, as jobs on a Redis queue that GPU workers pull.',
+    )
+    .version(VERSION)
+    .exitOverride()
+    // The one line about a fault is written in one place, the command line's own.
+    .configureOutput({ outputError: () => {} })
+    .showSuggestionAfterError(false)
+    .addHelpText(
+      'after',
+      example(
+        'imagemill classify ./photos --model alexnet.safetensors --out ./labels',
+        'imagemill results ./labels',
+      ),
+    );
+  addClassify(program, run);
+  addOversight(program, run);
+  addServices(program, run);
+  addModelCommands(program, run);
+  return program;
+}
+
+const json = () => new Option('--json', 'print one JSON document on stdout').default(false);
+const device = () =>
+  new Option('--device <device>', 'auto, cpu, cuda:N or webgpu, for a worker on this machine')
+    .default('auto')
+    .argParser((text: string) => {
+      if (!/^(auto|cpu|cuda:\d{1,3}|webgpu)$/.test(text)) {
+        throw new InvalidArgumentError(`expected auto, cpu, cuda:N or webgpu, got ${text}`);
+      }
+      return text;
+    });
+const engine = () =>
+  new Option('--engine <engine>', 'what executes the model').choices([...ENGINES]).default(ENGINES[0]);
+const priority = () =>
+  integerOption('--priority <n>', '1 is the most urgent; 0 is before all', 0, PRIORITY_MAX).default(0);
+const noWait = () => new Option('--no-wait', 'return as soon as the run is on the queue');
+const runArgument = () => new Argument('<run>', "a run's id or directory");
+
+function addClassify(program: Command, run: (handler: Handler) => Promise<void>): void {
+  program
+    .command('classify')
+    .description('label every image of a collection')
+    .argument('<source>', 'folder, s3:// prefix, manifest (.csv, .jsonl, .parquet) or WebDataset tars')
+    .requiredOption('--model <file>', 'safetensors, PyTorch (.pth) or ONNX; a path or s3:// URI')
+    .requiredOption('--out <location>', "the run's directory: a path or s3:// URI")
+    .option('--labels <file>', 'one label per line, or a JSON array')
+    .addOption(integerOption('--top-k <n>', 'classes per image', 1, TOP_K_MAX).default(5))
+    .addOption(
+      new Option('--crops <n>', '1: centre crop, 10: mean over corners and centre, mirrored')
+        .default(1)
+        .argParser(parseCrops),
+    )
+    .addOption(integerOption('--shard-size <n>', 'images per job', 1, SHARD_SIZE_MAX).default(1_000))
+    .addOption(integerOption('--batch-size <n>', 'images per step of the device', 1, BATCH_SIZE_MAX))
+    .addOption(
+      new Option('--format <format>', 'of the result parts').choices([...PART_FORMATS]).default('parquet'),
+    )
+    .option('--embeddings', 'add the penultimate activations to every row', false)
+    .addOption(repeatableOption('--include <glob>', 'take only matching keys (repeatable)'))
+    .addOption(repeatableOption('--exclude <glob>', 'leave matching keys out (repeatable)'))
+    .addOption(integerOption('--limit <n>', 'take at most so many images', 1, Number.MAX_SAFE_INTEGER))
+    .addOption(priority())
+    .option('--new', 'start another run even if an equal one exists', false)
+    .addOption(noWait())
+    .addOption(json())
+    .addOption(device())
+    .addOption(engine())
+    .addHelpText(
+      'after',
+      example(
+        'imagemill classify s3://bucket/photos/ --model s3://models/alexnet.safetensors --out s3://bucket/labels/',
+        'imagemill classify photos.csv --model resnet50.onnx --out ./labels --top-k 1 --format jsonl',
+      ),
+    )
+    .action((source: string, options: ClassifyOptions) =>
+      run((context) => classify(context, source, options)),
+    );
+}
+
+function addOversight(program: Command, run: (handler: Handler) => Promise<void>): void {
+  program
+    .command('runs')
+    .description('list runs, newest first')
+    .addOption(integerOption('--limit <n>', 'runs to list', 1, 100_000).default(RUNS_SHOWN_MAX))
+    .addOption(json())
+    .addHelpText('after', example('imagemill runs --limit 5'))
+    .action((options) => run((context) => runs(context, options)));
+  program
+    .command('status')
+    .description("show a run's progress and summary")
+    .addArgument(runArgument())
+    .addOption(json())
+    .addHelpText('after', example('imagemill status s3://bucket/labels/ --json'))
+    .action((reference: string, options) => run((context) => status(context, reference, options)));
+  program
+    .command('results')
+    .description('stream the committed rows of a run')
+    .addArgument(runArgument())
+    .addOption(new Option('--format <format>', 'of the rows').choices([...PART_FORMATS]).default('jsonl'))
+    .option('--errors', 'the error rows instead (JSONL)', false)
+    .option('--output <file>', 'write to a file in place of stdout')
+    .addHelpText(
+      'after',
+      example('imagemill results ./labels | head -1', 'imagemill results ./labels --errors'),
+    )
+    .action((reference: string, options) => run((context) => results(context, reference, options)));
+  program
+    .command('resume')
+    .description('put a run on the queue again; what is committed is not repeated')
+    .addArgument(runArgument())
+    .addOption(priority())
+    .addOption(noWait())
+    .addOption(json())
+    .addOption(device())
+    .addOption(engine())
+    .addHelpText('after', example('imagemill resume ./labels'))
+    .action((reference: string, options) => run((context) => resume(context, reference, options)));
+  program
+    .command('cancel')
+    .description('stop a run before its next shard')
+    .addArgument(runArgument())
+    .addHelpText('after', example('imagemill cancel ./labels'))
+    .action((reference: string) => run((context) => cancel(context, reference)));
+}
+
+function addServices(program: Command, run: (handler: Handler) => Promise<void>): void {
+  program
+    .command('worker')
+    .description('serve the queues of REDIS_URL with one device')
+    .addOption(
+      new Option('--queues <names>', `comma-separated: ${QUEUE_NAMES.join(', ')}`)
+        .default([...QUEUE_NAMES], QUEUE_NAMES.join(','))
+        .argParser(parseQueues),
+    )
+    .addOption(device())
+    .addOption(engine())
+    .addHelpText('after', example('REDIS_URL=redis://queue:6379 imagemill worker --device cuda:0'))
+    .action((options) => run((context) => worker(context, options)));
+  program
+    .command('dev')
+    .description('start Redis and a worker on this machine')
+    .addOption(device())
+    .addOption(engine())
+    .addHelpText('after', example('imagemill dev'))
+    .action((options) => run((context) => dev(context, options)));
+  program
+    .command('demo')
+    .description('label handwritten digits, from nothing, on this machine')
+    .option('--out <folder>', 'where the demo lives', './imagemill-demo')
+    .addOption(integerOption('--images <n>', 'digits to label', 10, 10_000).default(2_000))
+    .addOption(json())
+    .addHelpText('after', example('imagemill demo'))
+    .action((options) => run((context) => demo(context, options)));
+}
+
+function parseCrops(text: string): 1 | 10 {
+  if (text !== '1' && text !== '10') throw new InvalidArgumentError(`expected 1 or 10, got ${text}`);
+  return text === '10' ? 10 : 1;
+}
+
+function parseQueues(text: string): QueueName[] {
+  return text.split(',').map((name) => {
+    const queue = QUEUE_NAMES.find((known) => known === name.trim());
+    if (queue === undefined)
+      throw new InvalidArgumentError(`expected names from ${QUEUE_NAMES.join(', ')}, got ${name}`);
+    return queue;
+  });
+}

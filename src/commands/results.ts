@@ -1,0 +1,51 @@
+import { createWriteStream } from 'node:fs';
+import { once } from 'node:events';
+import { pipeline } from 'node:stream/promises';
+import { EXIT, ImagemillError } from '../contract/errors.ts';
+import type { PartFormat, ResultRow } from '../contract/rows.ts';
+import type { Run } from '../contract/run.ts';
+import { createPartEncoder } from '../pipeline/sink/create-part-encoder.ts';
+import { readPart } from '../pipeline/sink/read-part.ts';
+import type { RunLedger } from '../storage/run-ledger.ts';
+import type { Context } from './context.ts';
+
+/** `imagemill results RUN`: streams the committed rows, in shard order. */
+export async function results(
+  context: Context,
+  reference: string,
+  options: { format: PartFormat; errors: boolean; output?: string },
+): Promise<number> {
+  const ledger = await context.index.open(reference);
+  const run = await ledger.readRun();
+  if (options.format === 'parquet' && options.output === undefined && context.stdoutIsTerminal) {
+    throw new ImagemillError('USAGE', 'expected --output FILE or a pipe for Parquet, got a terminal');
+  }
+  const bytes = options.errors ? errorBytes(ledger) : encodeRows(ledger, run, options.format);
+  if (options.output !== undefined) {
+    await pipeline(bytes, createWriteStream(options.output));
+    return EXIT.done;
+  }
+  for await (const chunk of bytes) {
+    if (chunk.length > 0 && !context.stdout.write(chunk)) await once(context.stdout, 'drain');
+  }
+  return EXIT.done;
+}
+
+/** Rows of a run's committed parts; a part that no commit names is not a result. */
+export async function* committedRows(ledger: RunLedger, run: Run): AsyncGenerator<ResultRow[]> {
+  for await (const commit of ledger.commits()) {
+    yield* readPart(await ledger.store.get(commit.part.key), run.spec.format);
+  }
+}
+
+async function* encodeRows(ledger: RunLedger, run: Run, format: PartFormat): AsyncGenerator<Uint8Array> {
+  const encoder = createPartEncoder({ format, embeddings: run.spec.embeddings });
+  for await (const rows of committedRows(ledger, run)) yield encoder.rows(rows);
+  yield encoder.end();
+}
+
+async function* errorBytes(ledger: RunLedger): AsyncGenerator<Uint8Array> {
+  for await (const commit of ledger.commits()) {
+    if (commit.errors !== null) yield await ledger.store.get(commit.errors.key);
+  }
+}

@@ -1,0 +1,87 @@
+import { hostname } from 'node:os';
+import { QUEUE_NAMES } from '../contract/queues.ts';
+import { openSource } from '../pipeline/source/open-source.ts';
+import { planRun } from '../producer/plan-run.ts';
+import { checkRedis } from '../queue/connection.ts';
+import { startEmbeddedRedis } from '../queue/embedded-redis.ts';
+import { Queues, type QueueTarget } from '../queue/queues.ts';
+import type { Planner } from '../workers/plan-processor.ts';
+import { startWorker, type RunningWorker } from '../workers/worker.ts';
+import type { Context } from './context.ts';
+
+/** Where planning and working meet: neither the producer nor the workers know the other. */
+export function createPlanner(context: Context): Planner {
+  return async function* (ledger, run, from, signal) {
+    const source = await openSource(run.spec.source, context.resolver);
+    yield* planRun(ledger, run, source, from, signal);
+  };
+}
+
+export interface LocalWorkerOptions {
+  readonly device: string;
+  readonly engine: string;
+}
+
+/** Starts a worker for every queue in this process. */
+export function startLocalWorker(
+  context: Context,
+  target: QueueTarget,
+  options: LocalWorkerOptions & { queues?: WorkerQueues },
+): Promise<RunningWorker> {
+  return startWorker({
+    target,
+    queues: options.queues ?? QUEUE_NAMES,
+    resolver: context.resolver,
+    planner: createPlanner(context),
+    settings: context.settings.worker,
+    engine: options.engine,
+    device: options.device,
+    name: workerName(),
+    logger: context.logger,
+  });
+}
+
+type WorkerQueues = Parameters<typeof startWorker>[0]['queues'];
+
+export function workerName(): string {
+  return `${hostname()}-${process.pid}`;
+}
+
+/**
+ * Runs `work` with the queues of REDIS_URL or, where that is not set, with a private Redis and a worker in this
+ * process that live as long as `work` does: the same code as a fleet.
+ * @throws ImagemillError REDIS_UNREACHABLE, REDIS_REFUSED, REDIS_SERVER_MISSING
+ */
+export async function withQueues<R>(
+  context: Context,
+  local: LocalWorkerOptions,
+  work: (queues: Queues, target: QueueTarget) => Promise<R>,
+): Promise<R> {
+  const { redisUrl, queuePrefix: prefix } = context.settings;
+  if (redisUrl !== undefined) {
+    await checkRedis(redisUrl);
+    const queues = new Queues({ redisUrl, prefix });
+    try {
+      return await work(queues, { redisUrl, prefix });
+    } finally {
+      await queues.close();
+    }
+  }
+  const redis = await startEmbeddedRedis();
+  const target = { redisUrl: redis.url, prefix };
+  const queues = new Queues(target);
+  let worker: RunningWorker | undefined;
+  try {
+    worker = await startLocalWorker(context, target, local);
+    return await work(queues, target);
+  } finally {
+    await worker?.close();
+    await queues.close();
+    await redis.stop();
+  }
+}
+
+/** Checks what `withQueues` will need, before anything is written. */
+export async function checkQueues(context: Context): Promise<void> {
+  if (context.settings.redisUrl !== undefined) await checkRedis(context.settings.redisUrl);
+}

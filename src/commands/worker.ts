@@ -1,0 +1,67 @@
+import { once } from 'node:events';
+import { EXIT, ImagemillError } from '../contract/errors.ts';
+import type { QueueName } from '../contract/queues.ts';
+import { checkRedis, redisAddress } from '../queue/connection.ts';
+import { startEmbeddedRedis } from '../queue/embedded-redis.ts';
+import { watchEventLoop } from '../telemetry/event-loop-delay.ts';
+import type { Context } from './context.ts';
+import { startLocalWorker, workerName, type LocalWorkerOptions } from './with-queues.ts';
+
+/** `imagemill worker`: serves the queues of REDIS_URL until SIGINT or SIGTERM. */
+export async function worker(
+  context: Context,
+  options: LocalWorkerOptions & { queues: QueueName[] },
+): Promise<number> {
+  const { redisUrl, queuePrefix: prefix } = context.settings;
+  if (redisUrl === undefined) {
+    throw new ImagemillError(
+      'USAGE',
+      'expected REDIS_URL, got none: a worker serves a shared queue (imagemill dev starts one on this machine)',
+    );
+  }
+  await checkRedis(redisUrl);
+  const eventLoop = watchEventLoop();
+  const running = await startLocalWorker(context, { redisUrl, prefix }, options);
+  context.stderr.write(
+    `worker ${workerName()} serves ${options.queues.join(', ')} of ${redisAddress(redisUrl)} on ${options.device}\n`,
+  );
+  await interrupted(context);
+  await running.close();
+  const control = eventLoop.read();
+  context.stderr.write(
+    `worker ${workerName()} stopped; event loop delay p99: control ${control.p99Ms.toFixed(0)} ms, compute ${running.computeDelayP99Ms().toFixed(0)} ms\n`,
+  );
+  return EXIT.done;
+}
+
+/** `imagemill dev`: Redis, unless REDIS_URL names one, and a worker, until SIGINT or SIGTERM. */
+export async function dev(context: Context, options: LocalWorkerOptions): Promise<number> {
+  const redis = context.settings.redisUrl === undefined ? await startEmbeddedRedis() : null;
+  const redisUrl = redis?.url ?? context.settings.redisUrl ?? '';
+  await checkRedis(redisUrl);
+  const running = await startLocalWorker(
+    context,
+    { redisUrl, prefix: context.settings.queuePrefix },
+    options,
+  );
+  context.stdout.write(
+    [
+      `A worker is ready on ${options.device}. In another terminal:`,
+      `  export REDIS_URL=${redisUrl}`,
+      '  imagemill classify ./photos --model alexnet.safetensors --out ./labels',
+      'Ctrl-C ends it.',
+      '',
+    ].join('\n'),
+  );
+  await interrupted(context);
+  await running.close();
+  await redis?.stop();
+  return EXIT.done;
+}
+
+async function interrupted(context: Context): Promise<void> {
+  // The timer keeps the process alive: everything else a waiting worker holds may be unreferenced.
+  const keepAlive = setInterval(() => {}, 60_000);
+  if (!context.interrupted.aborted) await once(context.interrupted, 'abort');
+  clearInterval(keepAlive);
+}

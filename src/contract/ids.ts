@@ -1,0 +1,31 @@
+import { z } from 'zod';
+
+/** `r-` and a ULID: sorts by time of creation. */
+export const runIdSchema = z.string().regex(/^r-[0-9A-HJKMNP-TV-Z]{26}$/, 'expected r-<ulid>');
+
+export const shardIndexSchema = z.number().int().min(0).max(99_999_999);
+
+/** Names one attempt: part of the names of everything it writes, so that no attempt can overwrite another's. */
+export const tokenSchema = z
+  .string()
+  .regex(/^[0-9a-z]{8,40}$/, 'expected 8 to 40 lower-case letters and digits');
+
+/** `42` → `000042`; more digits where a run has more than a million shards. */
+export function shardName(shard: number): string {
+  return String(shard).padStart(6, '0');
+}
+
+/** Deterministic: enqueuing a shard twice in one generation is one job. BullMQ forbids `:` and bare integers. */
+export function shardJobId(run: string, shard: number, generation: number): string {
+  return `${run}.${shardName(shard)}.g${generation}`;
+}
+
+export function planJobId(run: string, generation: number): string {
+  return `${run}.plan.g${generation}`;
+}
+
+/** The run of any of our job ids, or null for a foreign one. */
+export function runOfJobId(jobId: string): string | null {
+  const run = jobId.split('.', 1)[0] ?? '';
+  return runIdSchema.safeParse(run).success ? run : null;
+}

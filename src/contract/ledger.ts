@@ -1,0 +1,98 @@
+import { z } from 'zod';
+import { defineDocument } from './document.ts';
+import { runIdSchema, shardIndexSchema, tokenSchema } from './ids.ts';
+import { itemSchema } from './item.ts';
+
+/** `shards/000042.json`: written by the planner, immutable. */
+export const shardDocument = defineDocument('shard', 1, {
+  run: runIdSchema,
+  shard: shardIndexSchema,
+  items: z.array(itemSchema).min(1),
+  /** Where the source's listing goes on after this shard: planning resumes here. */
+  next: z.string(),
+});
+export type Shard = z.infer<typeof shardDocument.schema>;
+
+/** `plan.json`: written once, when the whole source has been listed. */
+export const planDocument = defineDocument('plan', 1, {
+  run: runIdSchema,
+  shards: z.number().int().positive(),
+  items: z.number().int().positive(),
+});
+export type Plan = z.infer<typeof planDocument.schema>;
+
+const writtenObject = z.object({
+  /** Relative to the run's directory. */
+  key: z.string(),
+  bytes: z.number().int().nonnegative(),
+  digest: z.string(),
+  rows: z.number().int().nonnegative(),
+});
+
+/** Wall time of each stage, summed over images or batches, in seconds; stages overlap, so the sum exceeds the wall time. */
+export const stageSecondsSchema = z.object({
+  fetch: z.number(),
+  decode: z.number(),
+  compute: z.number(),
+  write: z.number(),
+});
+export type StageSeconds = z.infer<typeof stageSecondsSchema>;
+
+/** What one attempt at a shard wrote: a part, and the errors beside it where there are any. */
+export const partSchema = z.object({
+  part: writtenObject,
+  errors: writtenObject.nullable(),
+  items: z.number().int().positive(),
+  labelled: z.number().int().nonnegative(),
+  errorsByCode: z.record(z.string(), z.number().int().positive()),
+  bytesRead: z.number().int().nonnegative(),
+  seconds: z.number().nonnegative(),
+  stages: stageSecondsSchema,
+});
+export type Part = z.infer<typeof partSchema>;
+
+/** `commits/000042.json`: created conditionally; makes one part the shard's result. */
+export const commitDocument = defineDocument('commit', 1, {
+  run: runIdSchema,
+  shard: shardIndexSchema,
+  token: tokenSchema,
+  worker: z.string(),
+  committedAt: z.iso.datetime(),
+  ...partSchema.shape,
+});
+export type Commit = z.infer<typeof commitDocument.schema>;
+
+/** `summary.json`: written once, when every shard has a commit. */
+export const summaryDocument = defineDocument('summary', 1, {
+  run: runIdSchema,
+  items: z.number().int().nonnegative(),
+  labelled: z.number().int().nonnegative(),
+  errors: z.number().int().nonnegative(),
+  errorsByCode: z.record(z.string(), z.number().int().positive()),
+  shards: z.number().int().positive(),
+  bytesRead: z.number().int().nonnegative(),
+  startedAt: z.iso.datetime(),
+  finishedAt: z.iso.datetime(),
+  /** From submission to the last commit. */
+  seconds: z.number().nonnegative(),
+  imagesPerSecond: z.number().nonnegative(),
+  stages: stageSecondsSchema,
+});
+export type Summary = z.infer<typeof summaryDocument.schema>;
+
+/** `failed.json`: why the run stopped short; removed when it is resumed. */
+export const failureDocument = defineDocument('failure', 1, {
+  run: runIdSchema,
+  failedAt: z.iso.datetime(),
+  code: z.string(),
+  message: z.string(),
+  /** Shards without a commit, the first hundred of them. */
+  shards: z.array(z.object({ shard: shardIndexSchema, message: z.string() })).max(100),
+});
+export type Failure = z.infer<typeof failureDocument.schema>;
+
+/** `cancelled.json`: the tombstone workers check before they start a shard. */
+export const cancellationDocument = defineDocument('cancellation', 1, {
+  run: runIdSchema,
+  cancelledAt: z.iso.datetime(),
+});

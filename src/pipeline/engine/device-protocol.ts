@@ -1,0 +1,52 @@
+/** Messages between the owner of a device thread and the thread. */
+import { ERROR_CATALOGUE, asImagemillError, ImagemillError, type ErrorCode } from '../../contract/errors.ts';
+import type { Classification, ClassifierGraph, EngineName } from './engine.ts';
+
+export interface DeviceThreadOptions {
+  readonly engine: EngineName;
+  /** `cpu`, `cuda:N` or `webgpu`. */
+  readonly device: string;
+  /** Threads that compute one operator. */
+  readonly threads: number;
+}
+
+/** `workerData` of the thread; the graph's buffer is transferred. */
+export interface DeviceThreadStart extends DeviceThreadOptions {
+  readonly graph: ClassifierGraph;
+}
+
+export interface ClassifyRequest {
+  readonly id: number;
+  readonly slab: ArrayBuffer;
+  readonly count: number;
+}
+
+export interface ErrorMessage {
+  readonly code: ErrorCode;
+  readonly message: string;
+}
+
+export type DeviceThreadReply =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'refused'; readonly error: ErrorMessage }
+  | {
+      readonly kind: 'classified';
+      readonly id: number;
+      readonly slab: ArrayBuffer;
+      readonly classification: Classification;
+    }
+  | {
+      readonly kind: 'failed';
+      readonly id: number;
+      readonly slab: ArrayBuffer;
+      readonly error: ErrorMessage;
+    };
+
+export function encodeError(error: unknown): ErrorMessage {
+  const { code, message } = asImagemillError(error);
+  return { code, message };
+}
+
+export function decodeError({ code, message }: ErrorMessage): ImagemillError {
+  return new ImagemillError(code in ERROR_CATALOGUE ? code : 'INTERNAL', message);
+}

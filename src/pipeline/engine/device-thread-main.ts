@@ -1,0 +1,56 @@
+/** Entry of the device thread: owns the session, classifies one slab after another, sends slabs back. */
+import { parentPort, workerData, type Transferable } from 'node:worker_threads';
+import {
+  encodeError,
+  type ClassifyRequest,
+  type DeviceThreadReply,
+  type DeviceThreadStart,
+} from './device-protocol.ts';
+import type { Classification, Classifier, EngineName } from './engine.ts';
+
+type CreateClassifier = (start: DeviceThreadStart) => Promise<Classifier>;
+
+/** Engines load their library only where they are used. */
+const ENGINE_LOADERS: Record<EngineName, CreateClassifier> = {
+  onnxruntime: async (start) => {
+    const { OnnxruntimeClassifier } = await import('./onnxruntime/classifier.ts');
+    return OnnxruntimeClassifier.create(start.graph, start);
+  },
+};
+
+function reply(message: DeviceThreadReply, transfer: Transferable[] = []): void {
+  parentPort?.postMessage(message, transfer);
+}
+
+function buffersOf({ ids, scores, embeddings }: Classification): ArrayBuffer[] {
+  return [ids, scores, embeddings].flatMap((array) =>
+    array?.buffer instanceof ArrayBuffer ? [array.buffer] : [],
+  );
+}
+
+async function classify(classifier: Classifier, request: ClassifyRequest): Promise<void> {
+  const { id, slab, count } = request;
+  try {
+    const classification = await classifier.classify(new Uint8Array(slab), count);
+    reply({ kind: 'classified', id, slab, classification }, [slab, ...buffersOf(classification)]);
+  } catch (error) {
+    reply({ kind: 'failed', id, slab, error: encodeError(error) }, [slab]);
+  }
+}
+
+async function main(start: DeviceThreadStart): Promise<void> {
+  let classifier: Classifier;
+  try {
+    classifier = await ENGINE_LOADERS[start.engine](start);
+  } catch (error) {
+    reply({ kind: 'refused', error: encodeError(error) });
+    return;
+  }
+  let last = Promise.resolve();
+  parentPort?.on('message', (request: ClassifyRequest) => {
+    last = last.then(() => classify(classifier, request));
+  });
+  reply({ kind: 'ready' });
+}
+
+await main(workerData as DeviceThreadStart);

@@ -1,0 +1,132 @@
+/**
+ * A thread that owns a session. Native calls block it and nobody else; slabs travel there and back by transfer,
+ * without a copy.
+ */
+import { Worker } from 'node:worker_threads';
+import { ImagemillError } from '../../contract/errors.ts';
+import {
+  decodeError,
+  type ClassifyRequest,
+  type DeviceThreadOptions,
+  type DeviceThreadReply,
+  type DeviceThreadStart,
+} from './device-protocol.ts';
+import type { Classification, ClassifierGraph } from './engine.ts';
+
+export interface ClassifiedSlab {
+  readonly classification: Classification;
+  /** The slab that was sent, to be filled again. */
+  readonly slab: ArrayBuffer;
+}
+
+interface Pending {
+  readonly resolve: (result: ClassifiedSlab) => void;
+  readonly reject: (error: ImagemillError) => void;
+}
+
+/** Thrown for a batch that failed: the slab comes back with the error. */
+export class BatchError extends ImagemillError {
+  readonly slab: ArrayBuffer;
+
+  constructor(error: ImagemillError, slab: ArrayBuffer) {
+    super(error.code, error.message, { cause: error });
+    this.slab = slab;
+  }
+}
+
+/** Compiled code runs beside compiled code, TypeScript sources beside sources. */
+const RUNS_FROM_SOURCES = import.meta.url.endsWith('.ts');
+
+export class DeviceThread {
+  readonly #worker: Worker;
+  readonly #pending = new Map<number, Pending>();
+  readonly #ready: Promise<void>;
+  #nextId = 0;
+  #ended: ImagemillError | null = null;
+
+  /**
+   * Starts a thread and waits until its session is ready. The graph's buffer is transferred: it cannot be used
+   * again afterwards.
+   * @throws ImagemillError ENGINE_UNAVAILABLE, ENGINE_FAILED
+   */
+  static async start(graph: ClassifierGraph, options: DeviceThreadOptions): Promise<DeviceThread> {
+    const thread = new DeviceThread(graph, options);
+    try {
+      await thread.#ready;
+      return thread;
+    } catch (error) {
+      await thread.terminate();
+      throw error;
+    }
+  }
+
+  private constructor(graph: ClassifierGraph, options: DeviceThreadOptions) {
+    const onnx = ownBuffer(graph.onnx);
+    const start: DeviceThreadStart = { ...options, graph: { ...graph, onnx } };
+    const file = RUNS_FROM_SOURCES ? './device-thread-main.ts' : './device-thread-main.js';
+    this.#worker = new Worker(new URL(file, import.meta.url), {
+      workerData: start,
+      transferList: [onnx.buffer],
+      ...(RUNS_FROM_SOURCES ? { execArgv: ['--import', 'tsx'] } : {}),
+    });
+    this.#ready = new Promise((resolve, reject) => {
+      this.#worker.on('message', (reply: DeviceThreadReply) => {
+        if (reply.kind === 'ready') resolve();
+        else if (reply.kind === 'refused') reject(decodeError(reply.error));
+        else this.#settle(reply);
+      });
+      const end = (reason: string): void => {
+        const error = new ImagemillError('ENGINE_FAILED', `the device thread ended: ${reason}`);
+        this.#end(error);
+        reject(error);
+      };
+      this.#worker.on('error', (error) => end(error.message));
+      this.#worker.on('exit', (code) => end(`exit code ${code}`));
+    });
+  }
+
+  /**
+   * Classifies a slab. Requests are served in order; the slab belongs to the thread until the promise settles.
+   * @param slab (batchSize × cropsPerItem, H, W, 3) uint8 NHWC, transferred there and back
+   * @param count items in the slab
+   * @throws BatchError (an ImagemillError with the slab) ENGINE_FAILED for a failed batch; ImagemillError
+   *   ENGINE_FAILED once the thread has ended
+   */
+  classify(slab: ArrayBuffer, count: number): Promise<ClassifiedSlab> {
+    return new Promise((resolve, reject) => {
+      if (this.#ended !== null) {
+        reject(this.#ended);
+        return;
+      }
+      const request: ClassifyRequest = { id: this.#nextId++, slab, count };
+      this.#pending.set(request.id, { resolve, reject });
+      this.#worker.postMessage(request, [slab]);
+    });
+  }
+
+  /** Ends the thread after the native call it is in; open requests are rejected. */
+  async terminate(): Promise<void> {
+    this.#end(new ImagemillError('ENGINE_FAILED', 'the device thread was terminated'));
+    await this.#worker.terminate();
+  }
+
+  #settle(reply: Extract<DeviceThreadReply, { id: number }>): void {
+    const pending = this.#pending.get(reply.id);
+    this.#pending.delete(reply.id);
+    if (reply.kind === 'failed') pending?.reject(new BatchError(decodeError(reply.error), reply.slab));
+    else pending?.resolve({ classification: reply.classification, slab: reply.slab });
+  }
+
+  #end(error: ImagemillError): void {
+    this.#ended ??= error;
+    for (const { reject } of this.#pending.values()) reject(this.#ended);
+    this.#pending.clear();
+  }
+}
+
+/** The graph in a buffer that holds nothing else, so that it can be transferred. */
+function ownBuffer(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  const { buffer } = bytes;
+  const isWhole = buffer instanceof ArrayBuffer && bytes.byteLength === buffer.byteLength;
+  return isWhole ? new Uint8Array(buffer) : Uint8Array.from(bytes);
+}

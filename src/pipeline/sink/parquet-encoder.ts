@@ -1,0 +1,141 @@
+import { ByteWriter, ParquetWriter } from 'hyparquet-writer';
+import { ImagemillError } from '../../contract/errors.ts';
+import type { CanonicalRow } from './canonical-row.ts';
+import { createEmbeddingChunk, type EmbeddingChunk } from './embedding-chunk.ts';
+import type { FormatEncoder } from './format-encoder.ts';
+import { partSchema, RESULTS_SCHEMA, SCHEMA_KEY } from './parquet-schema.ts';
+
+/**
+ * Rows of the first row groups; the last entry goes on for the others. A full group is encoded in one go, and in a
+ * new process that takes several times longer than once the code is compiled: hence the small start.
+ */
+const ROW_GROUP_ROWS: readonly [number, ...number[]] = [250, 500, 1000];
+/** Values of embeddings per row group: 1 MiB, or 64 rows of 4,096, which a reader in JavaScript decodes in one go. */
+const ROW_GROUP_EMBEDDING_VALUES = 256 * 1024;
+
+/** Hands out what was written so far, while offsets go on counting from the start of the file. */
+class PartWriter extends ByteWriter {
+  take(): Uint8Array {
+    const bytes = new Uint8Array(this.getBuffer());
+    this.index = 0;
+    return bytes;
+  }
+}
+
+/** Columns of the row group that is being filled. Text that hardly repeats is UTF-8 already, to spread the work. */
+interface RowGroupColumns {
+  uri: Uint8Array[];
+  digest: Uint8Array[];
+  width: number[];
+  height: number[];
+  ids: number[][];
+  labels: string[][];
+  scores: number[][];
+  model: string[];
+}
+
+/** Parquet with Snappy; a row group is written as soon as it is full. */
+export function createParquetEncoder(embeddings: boolean): FormatEncoder {
+  const writer = new PartWriter();
+  const parquet = new ParquetWriter({
+    writer,
+    schema: partSchema(embeddings),
+    createdBy: 'imagemill version 1',
+    kvMetadata: [{ key: SCHEMA_KEY, value: RESULTS_SCHEMA }],
+  });
+  const text = new TextEncoder();
+  let embedding: { readonly length: number; readonly chunk: EmbeddingChunk } | undefined;
+  let group = emptyGroup();
+  let groupRows = ROW_GROUP_ROWS[0];
+
+  function rowsOfNextGroup(): number {
+    const ramp = ROW_GROUP_ROWS[Math.min(parquet.row_groups.length, ROW_GROUP_ROWS.length - 1)] as number;
+    if (embedding === undefined) return ramp;
+    return Math.min(ramp, Math.max(1, Math.floor(ROW_GROUP_EMBEDDING_VALUES / embedding.length)));
+  }
+
+  function checkEmbeddingLengths(rows: readonly CanonicalRow[]): void {
+    const length = embedding?.length ?? rows[0]?.embedding?.length;
+    const other = rows.find((row) => row.embedding?.length !== length)?.embedding?.length;
+    if (length === undefined || other === undefined) return;
+    throw new ImagemillError(
+      'CONTRACT_INVALID',
+      `parquet part: expected embeddings of ${length} values like the first, got one of ${other}`,
+    );
+  }
+
+  function addEmbedding(values: Float32Array): void {
+    if (embedding === undefined) {
+      embedding = { length: values.length, chunk: createEmbeddingChunk(values.length) };
+      groupRows = rowsOfNextGroup();
+    }
+    embedding.chunk.add(values);
+  }
+
+  function add(row: CanonicalRow): void {
+    if (row.embedding !== undefined) addEmbedding(row.embedding);
+    group.uri.push(text.encode(row.uri));
+    group.digest.push(text.encode(row.digest));
+    group.width.push(row.width);
+    group.height.push(row.height);
+    group.ids.push(row.ids);
+    group.labels.push(row.labels);
+    group.scores.push(row.scores.map(Math.fround));
+    group.model.push(row.model);
+    if (group.uri.length === groupRows) writeGroup();
+  }
+
+  function writeGroup(): void {
+    if (group.uri.length === 0) return;
+    writeRowGroup(parquet, group);
+    if (embedding !== undefined) appendChunk(parquet, embedding.chunk, writer);
+    group = emptyGroup();
+    groupRows = rowsOfNextGroup();
+  }
+
+  return {
+    rows(rows) {
+      checkEmbeddingLengths(rows);
+      for (const row of rows) add(row);
+      return writer.take();
+    },
+    end() {
+      writeGroup();
+      void parquet.finish();
+      return writer.take();
+    },
+  };
+}
+
+function emptyGroup(): RowGroupColumns {
+  return { uri: [], digest: [], width: [], height: [], ids: [], labels: [], scores: [], model: [] };
+}
+
+/** Synchronous, since our writer has no `flush`. Statistics only where a query could skip a row group by them. */
+function writeRowGroup(parquet: ParquetWriter, group: RowGroupColumns): void {
+  void parquet.write({
+    rowGroupSize: group.uri.length,
+    columnData: [
+      { name: 'uri', data: group.uri, encoding: 'PLAIN' },
+      { name: 'digest', data: group.digest, encoding: 'PLAIN', statistics: false },
+      { name: 'width', data: group.width },
+      { name: 'height', data: group.height },
+      { name: 'ids', data: group.ids, statistics: false },
+      { name: 'labels', data: group.labels, statistics: false },
+      { name: 'scores', data: group.scores, encoding: 'PLAIN', statistics: false },
+      { name: 'model', data: group.model },
+    ],
+  });
+}
+
+/** Adds a column chunk of our own to the row group that the library wrote last. */
+function appendChunk(parquet: ParquetWriter, chunk: EmbeddingChunk, writer: ByteWriter): void {
+  const rowGroup = parquet.row_groups.at(-1);
+  if (rowGroup === undefined)
+    throw new ImagemillError('INTERNAL', 'parquet part: expected a row group, got none');
+  const column = chunk.write(writer);
+  rowGroup.columns.push(column);
+  rowGroup.total_byte_size += column.meta_data?.total_uncompressed_size ?? 0n;
+  rowGroup.total_compressed_size =
+    (rowGroup.total_compressed_size ?? 0n) + (column.meta_data?.total_compressed_size ?? 0n);
+}

@@ -1,0 +1,79 @@
+import { setImmediate } from 'node:timers/promises';
+import {
+  parquetMetadata,
+  parquetReadObjects,
+  parquetSchema,
+  type AsyncBuffer,
+  type FileMetaData,
+} from 'hyparquet';
+import { ImagemillError } from '../../contract/errors.ts';
+import { parseRow, type CanonicalRow } from './canonical-row.ts';
+import { EMBEDDING_COLUMN, REQUIRED_COLUMNS, RESULTS_SCHEMA, SCHEMA_KEY } from './parquet-schema.ts';
+
+// hyparquet's own decoder drops a leading byte order mark and hides damaged text.
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+const PARSERS = { stringFromBytes: (bytes: Uint8Array): string => utf8.decode(bytes) };
+
+/** Reads a Parquet part, a row group at a time. @throws ImagemillError CONTRACT_INVALID, CONTRACT_VERSION_UNKNOWN */
+export async function* readParquetPart(bytes: Uint8Array, where: string): AsyncGenerator<CanonicalRow[]> {
+  const { metadata, columns } = readFooter(bytes, where);
+  const file = asyncBuffer(bytes);
+  let start = 0;
+  for (const rowGroup of metadata.row_groups) {
+    const end = start + Number(rowGroup.num_rows);
+    const options = { file, metadata, columns, rowStart: start, rowEnd: end, parsers: PARSERS };
+    const rows = await parquetReadObjects(options).catch((error: unknown) => {
+      throw damaged(where, `readable rows from ${start} to ${end}`, messageOf(error), error);
+    });
+    if (rows.length !== end - start) throw damaged(where, `rows from ${start} to ${end}`, `${rows.length}`);
+    yield rows.map((row, index) => parseRow(row, `${where}, row ${start + index}`));
+    start = end;
+    await setImmediate();
+  }
+  if (start !== Number(metadata.num_rows)) throw damaged(where, `${metadata.num_rows} rows`, `${start}`);
+}
+
+interface Footer {
+  readonly metadata: FileMetaData;
+  /** The known columns that the file has. */
+  readonly columns: string[];
+}
+
+function readFooter(bytes: Uint8Array, where: string): Footer {
+  let metadata: FileMetaData;
+  let names: string[];
+  try {
+    metadata = parquetMetadata(bytes);
+    names = parquetSchema(metadata).children.map((child) => child.element.name);
+  } catch (error) {
+    throw damaged(where, 'a complete Parquet file', messageOf(error), error);
+  }
+  const schema = metadata.key_value_metadata?.find((entry) => entry.key === SCHEMA_KEY)?.value;
+  if (schema !== RESULTS_SCHEMA) {
+    throw new ImagemillError(
+      'CONTRACT_VERSION_UNKNOWN',
+      `${where}: expected a Parquet file of "${RESULTS_SCHEMA}", got ${schema === undefined ? `one without ${SCHEMA_KEY}` : `"${schema}"`}`,
+    );
+  }
+  const missing = REQUIRED_COLUMNS.filter((column) => !names.includes(column));
+  if (missing.length > 0) {
+    throw damaged(where, `columns ${REQUIRED_COLUMNS.join(', ')}`, `none named ${missing.join(', ')}`);
+  }
+  return { metadata, columns: [...REQUIRED_COLUMNS, ...names.filter((name) => name === EMBEDDING_COLUMN)] };
+}
+
+function asyncBuffer(bytes: Uint8Array): AsyncBuffer {
+  return {
+    byteLength: bytes.length,
+    // A copy of the range alone: `bytes` may be a window of a larger buffer.
+    slice: (start, end) => new Uint8Array(bytes.subarray(start, end)).buffer,
+  };
+}
+
+function damaged(where: string, expected: string, got: string, cause?: unknown): ImagemillError {
+  return new ImagemillError('CONTRACT_INVALID', `${where}: expected ${expected}, got ${got}`, { cause });
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,83 @@
+import { spawn } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ImagemillError } from '../contract/errors.ts';
+import { checkRedis } from './connection.ts';
+
+const START_TIMEOUT_MS = 10_000;
+const STOP_TIMEOUT_MS = 2_000;
+
+export interface EmbeddedRedis {
+  /** `unix://…`: reachable by this user alone. */
+  readonly url: string;
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts a private redis-server on a Unix socket, in a temporary folder that goes with it.
+ * Nothing is persisted: the ledger can rebuild the queue.
+ * @throws ImagemillError REDIS_SERVER_MISSING, REDIS_UNREACHABLE
+ */
+export async function startEmbeddedRedis(): Promise<EmbeddedRedis> {
+  const folder = await mkdtemp(join(tmpdir(), 'imagemill-redis-'));
+  const socket = join(folder, 'redis.sock');
+  const server = spawn(
+    'redis-server',
+    ['--port', '0', '--unixsocket', socket, '--unixsocketperm', '700', '--dir', folder]
+      .concat(['--save', '', '--appendonly', 'no', '--maxmemory-policy', 'noeviction'])
+      .concat(['--loglevel', 'warning']),
+    // A group of its own: Ctrl-C reaches the command, which stops the server after the queue is closed.
+    { stdio: ['ignore', 'pipe', 'pipe'], detached: true },
+  );
+  let output = '';
+  const collect = (chunk: Buffer) => (output = (output + chunk.toString()).slice(-2_000));
+  server.stdout.on('data', collect);
+  server.stderr.on('data', collect);
+  const exited = new Promise<Error>((resolve) => {
+    server.once('error', resolve);
+    server.once('exit', (code, signal) =>
+      resolve(new Error(`exited with ${signal ?? code}: ${output.trim()}`)),
+    );
+  });
+  const kill = () => server.kill('SIGKILL');
+  process.once('exit', kill);
+
+  async function stop(): Promise<void> {
+    process.removeListener('exit', kill);
+    if (server.exitCode === null && server.signalCode === null && server.pid !== undefined) {
+      server.kill('SIGTERM');
+      await Promise.race([exited, sleep(STOP_TIMEOUT_MS, undefined, { ref: false })]);
+      server.kill('SIGKILL');
+    }
+    await rm(folder, { recursive: true, force: true });
+  }
+
+  const url = `unix://${encodeURI(socket)}`;
+  const failure = await Promise.race([exited, waitUntilReady(url)]);
+  if (failure === undefined) return { url, stop };
+  await stop();
+  if ((failure as NodeJS.ErrnoException).code === 'ENOENT') {
+    throw new ImagemillError(
+      'REDIS_SERVER_MISSING',
+      'expected REDIS_URL or an installed redis-server, found neither: set REDIS_URL, or `apt-get install redis-server`',
+    );
+  }
+  throw new ImagemillError('REDIS_UNREACHABLE', `redis-server did not start: ${failure.message}`);
+}
+
+async function waitUntilReady(url: string): Promise<Error | undefined> {
+  const deadline = Date.now() + START_TIMEOUT_MS;
+  let last: Error = new Error('no answer');
+  while (Date.now() < deadline) {
+    try {
+      await checkRedis(url);
+      return undefined;
+    } catch (error) {
+      last = error as Error;
+      await sleep(20);
+    }
+  }
+  return last;
+}

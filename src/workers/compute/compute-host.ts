@@ -1,0 +1,185 @@
+import { fork, type ChildProcess } from 'node:child_process';
+import { availableParallelism } from 'node:os';
+import { ImagemillError } from '../../contract/errors.ts';
+import type { Part } from '../../contract/ledger.ts';
+import type { ShardProgress } from '../../contract/jobs.ts';
+import type { Logger } from '../../telemetry/logger.ts';
+import { entryPoint } from '../entry-point.ts';
+import type { FromCompute, ShardAttempt, ToCompute } from './protocol.ts';
+
+/** Threads of libuv beside the decoding ones: file reads, name look-ups. */
+const SPARE_POOL_THREADS = 2;
+const WATCHDOG_CHECKS_PER_LIMIT = 4;
+const STDERR_TAIL_CHARS = 2_000;
+
+export interface ComputeHostOptions {
+  readonly device: string;
+  readonly engine: string;
+  readonly decodeConcurrency: number | undefined;
+  /** Without progress for this long the process is killed. */
+  readonly watchdogMs: number;
+  readonly logger: Logger;
+}
+
+interface Attempt {
+  readonly resolve: (part: Part) => void;
+  readonly reject: (error: unknown) => void;
+  readonly onProgress: (progress: ShardProgress) => void;
+  progressAtMs: number;
+}
+
+/**
+ * Owns the compute process of one device: starts it, sends it shards, watches its progress, and replaces it when it
+ * dies or hangs. A native crash or an endless decode therefore never takes the holder of the job's lock with it.
+ */
+export class ComputeHost {
+  readonly #options: ComputeHostOptions;
+  readonly #attempts = new Map<string, Attempt>();
+  #child: ChildProcess | null = null;
+  #watchdog: NodeJS.Timeout | null = null;
+  #stderrTail = '';
+  #closed = false;
+  /** Last reported event loop delay of the compute process, 99th percentile. */
+  eventLoopDelayP99Ms = 0;
+
+  constructor(options: ComputeHostOptions) {
+    this.#options = options;
+  }
+
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
+  /** Starts the process ahead of the first shard. */
+  start(): void {
+    this.#running();
+  }
+
+  /**
+   * Labels a shard in the compute process.
+   * @throws ImagemillError COMPUTE_HUNG, COMPUTE_DIED, or what the attempt failed with; the signal's reason on abort
+   */
+  async classify(
+    attempt: ShardAttempt,
+    options: { signal: AbortSignal; onProgress: (progress: ShardProgress) => void },
+  ): Promise<Part> {
+    options.signal.throwIfAborted();
+    const child = this.#running();
+    const abort = () => this.#send(child, { type: 'abort', token: attempt.token });
+    options.signal.addEventListener('abort', abort, { once: true });
+    try {
+      return await new Promise<Part>((resolve, reject) => {
+        this.#attempts.set(attempt.token, {
+          resolve,
+          reject,
+          onProgress: options.onProgress,
+          progressAtMs: Date.now(),
+        });
+        this.#send(child, { type: 'classify', ...attempt });
+      });
+    } catch (error) {
+      options.signal.throwIfAborted();
+      throw error;
+    } finally {
+      options.signal.removeEventListener('abort', abort);
+      this.#attempts.delete(attempt.token);
+    }
+  }
+
+  /** Ends the process at once; attempts in progress are rejected. What they wrote without a commit does not count. */
+  close(): void {
+    this.#closed = true;
+    this.#child?.kill('SIGKILL');
+  }
+
+  #running(): ChildProcess {
+    if (this.#closed) throw new ImagemillError('SHUTDOWN', 'the worker is stopping');
+    this.#child ??= this.#spawn();
+    return this.#child;
+  }
+
+  #spawn(): ChildProcess {
+    const { device, engine, decodeConcurrency, logger } = this.#options;
+    const { path, execArgv } = entryPoint('./compute-main', import.meta.url);
+    const child = fork(path, ['--device', device, '--engine', engine], {
+      execArgv: [...execArgv],
+      serialization: 'advanced',
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+      env: {
+        ...process.env,
+        // Tensors of a hundred megabytes come and go with every batch. Handing their pages back to the system and
+        // faulting them in again costs more than the arithmetic, so glibc is told to keep them.
+        MALLOC_MMAP_MAX_: '0',
+        MALLOC_TRIM_THRESHOLD_: '17179869184',
+        UV_THREADPOOL_SIZE: String((decodeConcurrency ?? availableParallelism()) + SPARE_POOL_THREADS),
+      },
+    });
+    this.#stderrTail = '';
+    child.stderr?.on('data', (chunk: Buffer) => {
+      this.#stderrTail = (this.#stderrTail + chunk.toString()).slice(-STDERR_TAIL_CHARS);
+      process.stderr.write(chunk);
+    });
+    child.on('message', (message) => this.#receive(message as FromCompute));
+    child.once('error', (error) => this.#ended(child, error.message));
+    child.once('exit', (code, signal) => this.#ended(child, signal ?? `exit code ${code}`));
+    this.#watchdog ??= setInterval(
+      () => this.#checkProgress(),
+      this.#options.watchdogMs / WATCHDOG_CHECKS_PER_LIMIT,
+    );
+    this.#watchdog.unref();
+    logger.debug({ pid: child.pid, device, engine }, 'compute process started');
+    return child;
+  }
+
+  #send(child: ChildProcess, message: ToCompute): void {
+    // A process that is gone has rejected its attempts, or is about to.
+    if (child.connected) child.send(message, () => {});
+  }
+
+  #receive(message: FromCompute): void {
+    if (message.type === 'pulse') {
+      this.eventLoopDelayP99Ms = message.eventLoopDelayP99Ms;
+      return;
+    }
+    if (message.type === 'ready') return;
+    const attempt = this.#attempts.get(message.token);
+    if (attempt === undefined) return;
+    attempt.progressAtMs = Date.now();
+    if (message.type === 'progress') {
+      attempt.onProgress({ items: message.items, errors: message.errors });
+    } else if (message.type === 'done') {
+      attempt.resolve(message.part);
+    } else {
+      attempt.reject(new ImagemillError(message.code, message.message));
+    }
+  }
+
+  #checkProgress(): void {
+    const { watchdogMs, logger } = this.#options;
+    const now = Date.now();
+    const hung = [...this.#attempts].filter(([, { progressAtMs }]) => now - progressAtMs > watchdogMs);
+    if (hung.length === 0) return;
+    logger.error({ pid: this.pid, watchdogMs }, 'compute process made no progress and is killed');
+    for (const [, attempt] of hung) {
+      attempt.reject(
+        new ImagemillError(
+          'COMPUTE_HUNG',
+          `expected progress within ${watchdogMs} ms, got none; the compute process was killed`,
+        ),
+      );
+    }
+    this.#child?.kill('SIGKILL');
+  }
+
+  #ended(child: ChildProcess, how: string): void {
+    if (this.#child !== child) return;
+    this.#child = null;
+    if (this.#watchdog !== null) clearInterval(this.#watchdog);
+    this.#watchdog = null;
+    const detail = this.#stderrTail.trim().split('\n').at(-1) ?? '';
+    const error = this.#closed
+      ? new ImagemillError('SHUTDOWN', 'the worker is stopping')
+      : new ImagemillError('COMPUTE_DIED', `the compute process ended (${how}) ${detail}`.trim());
+    for (const attempt of this.#attempts.values()) attempt.reject(error);
+  }
+}

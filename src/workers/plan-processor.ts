@@ -1,0 +1,111 @@
+import { WaitingChildrenError, type Job, type Processor } from 'bullmq';
+import { asImagemillError } from '../contract/errors.ts';
+import { planJob, type PlanJob, type PlanProgress } from '../contract/jobs.ts';
+import type { Run } from '../contract/run.ts';
+import type { Queues } from '../queue/queues.ts';
+import type { RunLedger } from '../storage/run-ledger.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import { finishRun, writeRunFailure } from './finish-run.ts';
+import { endJob } from './job-outcome.ts';
+import type { RunCache } from './run-cache.ts';
+
+/**
+ * Plans a run; injected, because planning belongs to the producer.
+ * Yields chunks of planned shards from index `from` on, in order.
+ */
+export type Planner = (
+  ledger: RunLedger,
+  run: Run,
+  from: number,
+  signal: AbortSignal,
+) => AsyncIterable<readonly { readonly shard: number; readonly items: number }[]>;
+
+export interface PlanProcessorOptions {
+  readonly runs: RunCache;
+  readonly queues: Queues;
+  readonly planner: Planner;
+  readonly shardAttempts: number;
+  readonly logger: Logger;
+}
+
+/** Processor of the queue `plan`: plans, waits for the shards' jobs, and writes the summary. */
+export function createPlanProcessor(options: PlanProcessorOptions): Processor<unknown, PlanProgress> {
+  return async (job, token, signal) => {
+    const stop = signal ?? new AbortController().signal;
+    try {
+      return await plan(job, token ?? '', stop, options);
+    } catch (error) {
+      if (error instanceof WaitingChildrenError) throw error;
+      options.logger.warn({ job: job.id, err: error }, 'plan job ended early');
+      await recordFailure(job, stop, error, options.runs);
+      return endJob(job, token, signal, error);
+    }
+  };
+}
+
+async function plan(
+  job: Job,
+  token: string,
+  signal: AbortSignal,
+  { runs, queues, planner, shardAttempts }: PlanProcessorOptions,
+): Promise<PlanProgress> {
+  let state = planJob.parse(job.data, `job ${job.id}`);
+  const { run, ledger } = await runs.open(state.out);
+  if (state.phase === 'planning' && !(await ledger.isCancelled())) {
+    const committed = await readCommitted(ledger);
+    const parent = { id: job.id ?? '', queue: job.queueQualifiedName };
+    for await (const chunk of planner(ledger, run, state.planned, signal)) {
+      const jobs = chunk
+        .filter(({ shard }) => !committed.has(shard))
+        .map(({ shard, items }) => ({ run: run.run, out: state.out, shard, items }));
+      await queues.addShardJobs(jobs, parent, { ...state, attempts: shardAttempts });
+      state = {
+        ...state,
+        planned: state.planned + chunk.length,
+        plannedItems: state.plannedItems + chunk.reduce((sum, { items }) => sum + items, 0),
+      };
+      await job.updateData(state);
+      await job.updateProgress(progressOf(state));
+    }
+    state = { ...state, phase: 'waiting' };
+    await job.updateData(state);
+    await job.updateProgress(progressOf(state));
+    if (await job.moveToWaitingChildren(token)) throw new WaitingChildrenError();
+  }
+  if (!(await ledger.isCancelled())) await finishRun(ledger, run, await failedReasons(job));
+  return progressOf(state);
+}
+
+async function readCommitted(ledger: RunLedger): Promise<Set<number>> {
+  const committed = new Set<number>();
+  for await (const shard of ledger.committedShards()) committed.add(shard);
+  return committed;
+}
+
+/** Why shard jobs failed for good, by shard. */
+async function failedReasons(job: Job): Promise<Map<number, string>> {
+  const reasons = new Map<number, string>();
+  for (const [key, reason] of Object.entries(await job.getIgnoredChildrenFailures())) {
+    const shard = /\.(\d{6,8})\.g\d+$/.exec(key)?.[1];
+    if (shard !== undefined) reasons.set(Number(shard), reason);
+  }
+  return reasons;
+}
+
+/** A planner that will not be tried again leaves its reason in the ledger, where everyone looks. */
+async function recordFailure(job: Job, signal: AbortSignal, error: unknown, runs: RunCache): Promise<void> {
+  const fault = asImagemillError(error);
+  const lastAttempt = job.attemptsMade + 1 >= (job.opts.attempts ?? 1);
+  if (signal.aborted || fault.code === 'SHARDS_FAILED' || (fault.retryable && !lastAttempt)) return;
+  const state = planJob.parse(job.data, `job ${job.id}`);
+  try {
+    const { run, ledger } = await runs.open(state.out);
+    await writeRunFailure(ledger, run, fault);
+  } catch {
+    // The ledger may be the very thing that cannot be reached; the job's own failure tells the rest.
+  }
+}
+
+function progressOf(state: PlanJob): PlanProgress {
+  return { shards: state.planned, items: state.plannedItems, complete: state.phase === 'waiting' };
+}

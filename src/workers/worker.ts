@@ -1,0 +1,112 @@
+import { Worker, type Processor } from 'bullmq';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { WorkerSettings } from '../config/environment.ts';
+import { QUEUES, type QueueName } from '../contract/queues.ts';
+import { redisOptions } from '../queue/connection.ts';
+import { Queues, type QueueTarget } from '../queue/queues.ts';
+import type { StoreResolver } from '../storage/object-store.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import { createClassifyProcessor } from './classify-processor.ts';
+import { ComputeHost } from './compute/compute-host.ts';
+import { LOCK_LOST_REASON, SHUTDOWN_REASON } from './job-outcome.ts';
+import { createPlanProcessor, type Planner } from './plan-processor.ts';
+import { RunCache } from './run-cache.ts';
+
+/** Shards a device has in progress: while one computes, the next is fetched and the last is written. */
+const SHARDS_IN_PROGRESS = 2;
+const PLANS_IN_PROGRESS = 2;
+/** A job's life may see many stopped workers; what bounds its tries is its attempts. */
+const STALLS_MAX = 20;
+const STARTS_MAX = 100;
+/** How long a stopping worker waits for its jobs to be handed back. */
+const CLOSE_TIMEOUT_MS = 15_000;
+
+export interface WorkerOptions {
+  readonly target: QueueTarget;
+  readonly queues: readonly QueueName[];
+  readonly resolver: StoreResolver;
+  readonly planner: Planner;
+  readonly settings: WorkerSettings;
+  readonly engine: string;
+  readonly device: string;
+  /** Unique name of this worker, kept in commits. */
+  readonly name: string;
+  readonly logger: Logger;
+}
+
+export interface RunningWorker {
+  readonly computePid: () => number | undefined;
+  readonly computeDelayP99Ms: () => number;
+  /** Hands jobs in progress back to the queue, without using an attempt, and ends. */
+  close(): Promise<void>;
+}
+
+/** Starts one worker: a BullMQ worker per queue, and the compute process of one device. */
+export async function startWorker(options: WorkerOptions): Promise<RunningWorker> {
+  const { target, resolver, settings, logger } = options;
+  const runs = new RunCache(resolver);
+  const queues = new Queues(target, 'worker');
+  const compute = new ComputeHost({
+    device: options.device,
+    engine: options.engine,
+    decodeConcurrency: settings.decodeConcurrency,
+    watchdogMs: settings.watchdogMs,
+    logger,
+  });
+  const workers: Worker[] = [];
+  if (options.queues.includes(QUEUES.plan)) {
+    const { planner } = options;
+    const { shardAttempts } = settings;
+    const processor = createPlanProcessor({ runs, queues, planner, shardAttempts, logger });
+    workers.push(openWorker(QUEUES.plan, processor, PLANS_IN_PROGRESS, options));
+  }
+  if (options.queues.includes(QUEUES.classify)) {
+    compute.start();
+    const processor = createClassifyProcessor({ compute, runs, workerName: options.name, logger });
+    workers.push(openWorker(QUEUES.classify, processor, SHARDS_IN_PROGRESS, options));
+  }
+  await Promise.all(workers.map((worker) => worker.waitUntilReady()));
+
+  async function close(): Promise<void> {
+    await Promise.all(workers.map((worker) => worker.pause(true)));
+    for (const worker of workers) worker.cancelAllJobs(SHUTDOWN_REASON);
+    const closed = Promise.all(workers.map((worker) => worker.close()));
+    const inTime = await Promise.race([
+      closed.then(() => true),
+      sleep(CLOSE_TIMEOUT_MS, false, { ref: false }),
+    ]);
+    // Past the limit the jobs stay locked until their locks expire, and are then taken up elsewhere.
+    if (!inTime) await Promise.all(workers.map((worker) => worker.close(true)));
+    compute.close();
+    await queues.close();
+  }
+  return {
+    computePid: () => compute.pid,
+    computeDelayP99Ms: () => compute.eventLoopDelayP99Ms,
+    close,
+  };
+}
+
+function openWorker<R>(
+  queue: QueueName,
+  processor: Processor<unknown, R>,
+  concurrency: number,
+  { target, settings, name, logger }: WorkerOptions,
+): Worker {
+  const worker = new Worker<unknown, R>(queue, processor, {
+    connection: redisOptions(target.redisUrl, 'worker'),
+    prefix: target.prefix,
+    name,
+    concurrency,
+    lockDuration: settings.lockMs,
+    stalledInterval: settings.lockMs / 2,
+    maxStalledCount: STALLS_MAX,
+    maxStartedAttempts: STARTS_MAX,
+  });
+  worker.on('error', (error) => logger.warn({ err: error, queue }, 'queue connection'));
+  worker.on('lockRenewalFailed', (jobIds: string[]) => {
+    // Another worker may hold the job by now. Our result could still win its commit, but the device has better to do.
+    for (const id of jobIds) worker.cancelJob(id, LOCK_LOST_REASON);
+  });
+  return worker;
+}
