@@ -1,12 +1,21 @@
-// Builds dist/ from nothing, so that no file of an earlier build survives.
+// Builds dist/ from nothing, so that no file of an earlier build survives. The new folder takes the old one's place
+// at the end: a command that runs meanwhile finds the one or the other.
 import { execFileSync } from 'node:child_process';
-import { chmodSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, renameSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-rmSync(new URL('../dist', import.meta.url), { recursive: true, force: true });
-execFileSync(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json'], {
-  cwd: root,
-  stdio: 'inherit',
-});
-chmodSync(new URL('../dist/cli.js', import.meta.url), 0o755);
+const fresh = `${root}dist.new-${process.pid}`;
+const old = `${root}dist.old-${process.pid}`;
+try {
+  execFileSync(
+    process.execPath,
+    ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json', '--outDir', fresh],
+    { cwd: root, stdio: 'inherit' },
+  );
+  chmodSync(`${fresh}/cli.js`, 0o755);
+  if (existsSync(`${root}dist`)) renameSync(`${root}dist`, old);
+  renameSync(fresh, `${root}dist`);
+} finally {
+  for (const folder of [fresh, old]) rmSync(folder, { recursive: true, force: true });
+}

@@ -12,8 +12,7 @@ const RUN_NAMES = 16_384;
  * @throws the system's error
  */
 export async function* folderEntries(path: string | Buffer): AsyncGenerator<Dirent[]> {
-  // The declared type leaves out that a path may be bytes, which the call accepts.
-  const directory = await opendir(path as string, { encoding: 'latin1', bufferSize: BATCH_ENTRIES });
+  const directory = await opendir(path, { encoding: 'latin1', bufferSize: BATCH_ENTRIES });
   try {
     for (;;) {
       const batch: Dirent[] = [];

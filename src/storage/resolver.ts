@@ -64,7 +64,7 @@ export function createStoreResolver(settings: StoreSettings): StoreResolver {
 
 function parseLocation(uri: string): Location {
   if (uri === '') throw invalid(uri, 'nothing');
-  if (uri.includes('\0')) throw invalid(uri, 'a NUL character');
+  if (/\0|^file:.*%00/i.test(uri)) throw invalid(uri, 'a NUL character');
   if (/\p{Surrogate}/u.test(uri)) throw invalid(uri, 'half of a surrogate pair');
   const scheme = SCHEME.exec(uri)?.[1]?.toLowerCase();
   if (scheme === 's3' || scheme === 'memory') return parseContainer(scheme, uri);
@@ -80,7 +80,8 @@ function parseContainer(kind: 's3' | 'memory', uri: string): Location {
   const container = slash === -1 ? rest : rest.slice(0, slash);
   const path = slash === -1 ? '' : rest.slice(slash + 1);
   if (container === '') throw invalid(uri, 'no bucket');
-  if (!BUCKET.test(container)) throw invalid(uri, 'something that cannot be the name of a bucket');
+  if (kind === 's3' && !BUCKET.test(container))
+    throw invalid(uri, 'something that cannot be the name of a bucket');
   return { kind, container, path, folder: path === '' || path.endsWith('/') };
 }
 

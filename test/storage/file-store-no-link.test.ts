@@ -1,3 +1,4 @@
+import type * as FsPromises from 'node:fs/promises';
 import { readdir } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { expect, it, vi } from 'vitest';
@@ -6,7 +7,7 @@ import { describeObjectStore } from './object-store-contract.ts';
 
 // As on exFAT, SMB shares and some FUSE file systems.
 vi.mock('node:fs/promises', async (importOriginal) => {
-  const original = await importOriginal<typeof import('node:fs/promises')>();
+  const original = await importOriginal<typeof FsPromises>();
   const link = async (): Promise<never> => {
     const fault = new Error('EPERM: operation not permitted, link');
     throw Object.assign(fault, { code: 'EPERM', errno: -1, syscall: 'link' });

@@ -1,7 +1,8 @@
 import { expect, it } from 'vitest';
 import { createStoreResolver } from '../../src/storage/resolver.ts';
 import { memoryKind, NO_S3 } from '../support/object-stores.ts';
-import { describeObjectStore, keysOf } from './object-store-contract.ts';
+import { keysOf } from './contract-helpers.ts';
+import { describeObjectStore } from './object-store-contract.ts';
 
 describeObjectStore(memoryKind());
 

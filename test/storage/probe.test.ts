@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { ImagemillError, type ErrorCode } from '../../src/contract/errors.ts';
 import { MemoryBucket, MemoryStore } from '../../src/storage/memory-store.ts';
 import { checkWritable, probeConditionalPut } from '../../src/storage/probe.ts';
-import { expectCode, keysOf } from './object-store-contract.ts';
+import { expectCode, keysOf } from './contract-helpers.ts';
 
 let store: MemoryStore;
 beforeEach(() => {

@@ -1,156 +1,9 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { connect, type AddressInfo, type Socket } from 'node:net';
 import { inspect } from 'node:util';
-import { afterEach, describe, expect, it, vi } from 'vitest';
-import type { S3Settings } from '../../src/config/environment.ts';
+import { describe, expect, it } from 'vitest';
 import type { ErrorCode } from '../../src/contract/errors.ts';
-import type { ObjectStore } from '../../src/storage/object-store.ts';
-import { checkWritable, probeConditionalPut } from '../../src/storage/probe.ts';
-import { createStoreResolver } from '../../src/storage/resolver.ts';
-import { rgwSettings } from '../support/rgw.ts';
-import { expectCode, keysOf, patternOf, streamOf } from './object-store-contract.ts';
-
-const CREDENTIALS = { accessKeyId: 'AKIDEXAMPLE', secretAccessKey: 'wJalrXUtnFEMI' };
-const MIB = 1024 * 1024;
-
-type Handler = (request: IncomingMessage, response: ServerResponse, count: number) => void;
-
-const servers: Server[] = [];
-afterEach(async () => {
-  vi.unstubAllEnvs();
-  for (const server of servers.splice(0)) {
-    server.closeAllConnections();
-    server.close();
-    await once(server, 'close');
-  }
-});
-
-function storeAt(endpoint: string, settings: Partial<S3Settings> = {}): ObjectStore {
-  return createStoreResolver({
-    s3: { ...rgwSettings(endpoint), ...settings },
-    s3Credentials: CREDENTIALS,
-  }).open('s3://photos/');
-}
-
-/** A server that answers as told; `count` numbers the requests from 1. */
-async function storeOn(handler: Handler, settings: Partial<S3Settings> = {}): Promise<ObjectStore> {
-  let count = 0;
-  const server = createServer((request, response) => {
-    const current = ++count;
-    request.resume();
-    request.once('end', () => handler(request, response, current));
-  });
-  servers.push(server);
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  return storeAt(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, settings);
-}
-
-function fail(response: ServerResponse, status: number, name: string, message = ''): void {
-  response.writeHead(status, { 'content-type': 'application/xml' });
-  response.end(`<?xml version="1.0"?><Error><Code>${name}</Code><Message>${message}</Message></Error>`);
-}
-
-describe('an S3 store that cannot be reached', () => {
-  it('says so with its address when the port refuses, soon', async () => {
-    const store = storeAt('http://user:hunter2@127.0.0.1:9');
-    const started = Date.now();
-    const errors = await Promise.all([
-      expectCode(store.get('k'), 'STORE_UNREACHABLE'),
-      expectCode(store.head('k'), 'STORE_UNREACHABLE'),
-      expectCode(store.put('k', new Uint8Array(1)), 'STORE_UNREACHABLE'),
-      expectCode(store.putIfAbsent('k', new Uint8Array(1)), 'STORE_UNREACHABLE'),
-      expectCode(store.putStream('k', streamOf(new Uint8Array(10 * MIB), MIB)), 'STORE_UNREACHABLE'),
-      expectCode(store.delete('k'), 'STORE_UNREACHABLE'),
-      expectCode(keysOf(store), 'STORE_UNREACHABLE'),
-      expectCode(checkWritable(store), 'STORE_UNREACHABLE'),
-    ]);
-    expect(Date.now() - started).toBeLessThan(8_000);
-    for (const error of errors) {
-      expect(error.message).toContain('http://127.0.0.1:9');
-      expect(error.message).toContain('photos');
-      expect(error.message).toContain('ECONNREFUSED');
-      expect(error.message).not.toContain('hunter2');
-      expect(error.retryable).toBe(true);
-    }
-  });
-
-  it('says so when its name does not resolve', async () => {
-    const error = await expectCode(storeAt('http://no-such-host.invalid:80').get('k'), 'STORE_UNREACHABLE');
-    expect(error.message).toContain('no-such-host.invalid');
-  });
-
-  it('says so within seconds when connections are neither accepted nor refused', async () => {
-    const hole = await openBlackHole();
-    try {
-      const started = Date.now();
-      const error = await expectCode(storeAt(`http://127.0.0.1:${hole.port}`).get('k'), 'STORE_UNREACHABLE');
-      expect(Date.now() - started).toBeLessThan(9_000);
-      expect(error.message).toContain(`127.0.0.1:${hole.port}`);
-    } finally {
-      hole.close();
-    }
-  });
-
-  it('says so when it falls silent after the connection', async () => {
-    const store = await storeOn(() => undefined, { idleTimeoutMs: 150, attempts: 2 });
-    await expectCode(store.get('k'), 'STORE_UNREACHABLE');
-    await expectCode(keysOf(store), 'STORE_UNREACHABLE');
-  });
-
-  it('does not take waiting for a connection of its own for an unreachable store', async () => {
-    const store = await storeOn((_, response) => setTimeout(() => response.end('slow'), 250), {
-      connections: 2,
-      connectTimeoutMs: 200,
-      attempts: 1,
-    });
-    const all = await Promise.all(Array.from({ length: 10 }, () => store.get('k')));
-    expect(all).toHaveLength(10);
-  });
-
-  it('stops waiting for a connection when aborted, and takes none away', async () => {
-    const store = await storeOn((_, response) => setTimeout(() => response.end('slow'), 100), {
-      connections: 1,
-    });
-    const first = store.get('k');
-    const reason = new Error('enough');
-    const controller = new AbortController();
-    const waiting = expect(store.get('k', { signal: controller.signal })).rejects.toBe(reason);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-    controller.abort(reason);
-    await waiting;
-    expect(await first).toHaveLength(4);
-    expect(await store.get('k')).toHaveLength(4);
-  });
-});
-
-interface BlackHole {
-  readonly port: number;
-  close(): void;
-}
-
-/** A port whose queue of connections is full, so that the kernel drops every further attempt. */
-async function openBlackHole(): Promise<BlackHole> {
-  const script = `const s=require('net').createServer();s.listen({port:0,host:'127.0.0.1',backlog:1},()=>process.stdout.write(String(s.address().port)))`;
-  const child = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });
-  const [chunk] = (await once(child.stdout, 'data')) as [Buffer];
-  const port = Number(chunk.toString());
-  child.kill('SIGSTOP');
-  const fillers: Socket[] = [];
-  for (let filler = 0; filler < 4; filler++) {
-    fillers.push(connect(port, '127.0.0.1').on('error', () => undefined));
-  }
-  await new Promise((resolve) => setTimeout(resolve, 100));
-  return {
-    port,
-    close: () => {
-      for (const filler of fillers) filler.destroy();
-      child.kill('SIGKILL');
-    },
-  };
-}
+import { probeConditionalPut } from '../../src/storage/probe.ts';
+import { expectCode, MIB, patternOf, streamOf } from './contract-helpers.ts';
+import { CREDENTIALS, fail, storeOn, type Handler } from './fake-s3.ts';
 
 describe('answers of an S3 server', () => {
   const answers: [number, string, ErrorCode][] = [
@@ -190,18 +43,6 @@ describe('answers of an S3 server', () => {
     });
     expect(new TextDecoder().decode(await store.get('k'))).toBe('at last');
   });
-
-  it('need credentials, whose absence is told', async () => {
-    for (const name of ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_PROFILE', 'AWS_WEB_IDENTITY_TOKEN_FILE']) {
-      vi.stubEnv(name, undefined);
-    }
-    vi.stubEnv('AWS_EC2_METADATA_DISABLED', 'true');
-    vi.stubEnv('AWS_SHARED_CREDENTIALS_FILE', '/dev/null');
-    vi.stubEnv('AWS_CONFIG_FILE', '/dev/null');
-    const store = createStoreResolver({ s3: rgwSettings('http://127.0.0.1:9') }).open('s3://photos');
-    const error = await expectCode(store.get('k'), 'STORE_ACCESS_DENIED');
-    expect(error.message).toContain('no credentials');
-  });
 });
 
 describe('a body that breaks off', () => {
@@ -215,7 +56,11 @@ describe('a body that breaks off', () => {
       const etag = etags[Math.min(count, etags.length) - 1] ?? '';
       const condition = request.headers['if-match'];
       if (condition !== undefined && condition !== etag) return fail(response, 412, 'PreconditionFailed');
-      const [first = 0, last = body.length - 1] = /(\d+)-(\d+)/.exec(range ?? '')?.slice(1).map(Number) ?? [];
+      const [first = 0, last = body.length - 1] =
+        /(\d+)-(\d+)/
+          .exec(range ?? '')
+          ?.slice(1)
+          .map(Number) ?? [];
       const part = body.subarray(first, last + 1);
       response.writeHead(range === undefined ? 200 : 206, { 'content-length': part.length, etag });
       if (count > cuts) return void response.end(part);
@@ -230,7 +75,9 @@ describe('a body that breaks off', () => {
     expect(Buffer.compare(await store.get('k'), body)).toBe(0);
     expect(ranges).toEqual([undefined, 'bytes=90000-299999', 'bytes=180000-299999']);
     ranges.length = 0;
-    const part = await (await storeOn(cutting(1, ranges))).get('k', { range: { offset: 1000, length: 200_000 } });
+    const part = await (
+      await storeOn(cutting(1, ranges))
+    ).get('k', { range: { offset: 1000, length: 200_000 } });
     expect(Buffer.compare(part, body.slice(1000, 201_000))).toBe(0);
     expect(ranges).toEqual(['bytes=1000-200999', 'bytes=91000-200999']);
   });
@@ -319,7 +166,9 @@ describe('a multipart upload', () => {
       (request, response) => {
         const url = request.url ?? '';
         if (request.method === 'POST') {
-          response.end('<InitiateMultipartUploadResult><UploadId>u1</UploadId></InitiateMultipartUploadResult>');
+          response.end(
+            '<InitiateMultipartUploadResult><UploadId>u1</UploadId></InitiateMultipartUploadResult>',
+          );
         } else if (request.method === 'DELETE') {
           aborted.push(url);
           response.writeHead(204).end();

@@ -7,7 +7,8 @@ import { checkWritable, probeConditionalPut } from '../../src/storage/probe.ts';
 import { createStoreResolver } from '../../src/storage/resolver.ts';
 import { s3Kind } from '../support/object-stores.ts';
 import { createBucket, rgwClient, rgwCredentials, rgwSettings, type RgwServer } from '../support/rgw.ts';
-import { describeObjectStore, expectCode, keysOf, patternOf, streamOf } from './object-store-contract.ts';
+import { expectCode, keysOf, patternOf, streamOf } from './contract-helpers.ts';
+import { describeObjectStore } from './object-store-contract.ts';
 
 const MIB = 1024 * 1024;
 const kind = s3Kind();
@@ -80,7 +81,10 @@ describeObjectStore(kind, () => {
         await expectCode(denied.head('k'), 'STORE_ACCESS_DENIED'),
         await expectCode(denied.put('k', new Uint8Array(1)), 'STORE_ACCESS_DENIED'),
         await expectCode(denied.putStream('k', streamOf(new Uint8Array(1), 1)), 'STORE_ACCESS_DENIED'),
-        await expectCode(denied.putStream('k', streamOf(new Uint8Array(9 * MIB), MIB)), 'STORE_ACCESS_DENIED'),
+        await expectCode(
+          denied.putStream('k', streamOf(new Uint8Array(9 * MIB), MIB)),
+          'STORE_ACCESS_DENIED',
+        ),
         await expectCode(keysOf(denied), 'STORE_ACCESS_DENIED'),
         await expectCode(checkWritable(denied), 'OUTPUT_NOT_WRITABLE'),
       ];

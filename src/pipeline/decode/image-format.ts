@@ -1,6 +1,5 @@
 /** Formats that are decoded. Everything else is refused by its first bytes and never reaches a decoder. */
-export const IMAGE_FORMATS = ['jpeg', 'png', 'webp', 'gif', 'tiff', 'avif'] as const;
-export type ImageFormat = (typeof IMAGE_FORMATS)[number];
+export type ImageFormat = 'jpeg' | 'png' | 'webp' | 'gif' | 'tiff' | 'avif';
 
 /** Names for messages. */
 export const FORMAT_NAMES: Record<ImageFormat, string> = {
@@ -17,7 +16,7 @@ const SNIFF_BYTES = 1024;
 
 /**
  * The format of an encoded image, by its magic bytes; names and content types are ignored.
- * @returns undefined where the bytes are none of {@link IMAGE_FORMATS}
+ * @returns undefined where the bytes are none of {@link ImageFormat}
  */
 export function sniffImageFormat(bytes: Uint8Array): ImageFormat | undefined {
   const head = latin1(bytes, 0, 16);

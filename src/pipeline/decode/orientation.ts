@@ -12,7 +12,7 @@ export interface Rectangle extends Size {
 }
 
 /** How to get from stored to shown pixels: mirror left to right first, then flip, then turn clockwise. */
-export interface Turn {
+interface Turn {
   readonly mirror: boolean;
   readonly flip: boolean;
   readonly clockwise: 0 | 90 | 180 | 270;
@@ -40,7 +40,7 @@ export function asOrientation(value: number | undefined): Orientation {
 }
 
 /** Whether showing the image swaps its width and height. */
-export function swapsSides(orientation: Orientation): boolean {
+function swapsSides(orientation: Orientation): boolean {
   return orientation >= 5;
 }
 

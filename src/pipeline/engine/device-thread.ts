@@ -2,7 +2,9 @@
  * A thread that owns a session. Native calls block it and nobody else; slabs travel there and back by transfer,
  * without a copy.
  */
-import { Worker } from 'node:worker_threads';
+import { createRequire } from 'node:module';
+import { pathToFileURL } from 'node:url';
+import { Worker, type Transferable } from 'node:worker_threads';
 import { ImagemillError } from '../../contract/errors.ts';
 import {
   decodeError,
@@ -63,12 +65,7 @@ export class DeviceThread {
   private constructor(graph: ClassifierGraph, options: DeviceThreadOptions) {
     const onnx = ownBuffer(graph.onnx);
     const start: DeviceThreadStart = { ...options, graph: { ...graph, onnx } };
-    const file = RUNS_FROM_SOURCES ? './device-thread-main.ts' : './device-thread-main.js';
-    this.#worker = new Worker(new URL(file, import.meta.url), {
-      workerData: start,
-      transferList: [onnx.buffer],
-      ...(RUNS_FROM_SOURCES ? { execArgv: ['--import', 'tsx'] } : {}),
-    });
+    this.#worker = startWorker(start, [onnx.buffer]);
     this.#ready = new Promise((resolve, reject) => {
       this.#worker.on('message', (reply: DeviceThreadReply) => {
         if (reply.kind === 'ready') resolve();
@@ -122,6 +119,16 @@ export class DeviceThread {
     for (const { reject } of this.#pending.values()) reject(this.#ended);
     this.#pending.clear();
   }
+}
+
+function startWorker(start: DeviceThreadStart, transferList: Transferable[]): Worker {
+  const options = { workerData: start, transferList };
+  if (!RUNS_FROM_SOURCES) return new Worker(new URL('./device-thread-main.js', import.meta.url), options);
+  // A thread does not take on its parent's TypeScript loader, and Node 20 applies --import to threads too late.
+  const loader = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
+  const main = new URL('./device-thread-main.ts', import.meta.url).href;
+  const source = `import('${loader}').then(() => import('${main}'))`;
+  return new Worker(source, { ...options, eval: true, execArgv: [] });
 }
 
 /** The graph in a buffer that holds nothing else, so that it can be transferred. */

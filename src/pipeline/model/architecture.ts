@@ -134,6 +134,8 @@ export function outputShape(layer: Layer, input: Shape): Shape {
     case 'tanh':
     case 'dropout':
       return input;
+    default:
+      return unreachable(layer);
   }
 }
 
@@ -178,6 +180,11 @@ export function embeddingSize(architecture: Architecture): number {
   const last = placeLayers(architecture).findLast(({ layer }) => layer.kind === 'linear');
   if (last === undefined) throw new RangeError(`${architecture.name}: no linear layer`);
   return product(last.input);
+}
+
+/** For the end of a switch over every kind: the compiler sees what was forgotten, and data of a newer version is named. */
+export function unreachable(value: never): never {
+  throw new RangeError(`unknown kind: ${JSON.stringify(value)}`);
 }
 
 export function product(shape: Shape): number {

@@ -1,22 +1,30 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
   parquetMetadataAsync,
   parquetScan,
   parquetSchema,
   type AsyncBuffer,
+  type FileMetaData,
   type ParquetScan,
+  type RowGroup,
 } from 'hyparquet';
-import { compressors } from 'hyparquet-compressors';
+import type { ColumnMetaData } from 'hyparquet/src/types.js';
 import { z } from 'zod';
 import { ImagemillError } from '../../contract/errors.ts';
 import { PAGE_ITEMS, parsePosition } from './listing.ts';
 import { manifestError, type ManifestFile, type ManifestRow } from './manifest-row.ts';
+import { checkChunk, checkPages, chunkRange, CODECS } from './parquet-pages.ts';
 
-/** Rows decoded at a time: bounds memory and the time the thread is held within a row group. */
-const WINDOW_ROWS = 20_000;
-/** Largest column of one row group, in bytes: it is in memory while its rows are listed. */
-const MAX_CHUNK_BYTES = 512 * 1024 * 1024;
-/** Ranges kept: dictionary, index and pages of two columns. */
-const CACHED_RANGES = 8;
+/**
+ * Rows decoded at a time within a row group: bounds memory, and the thread is held for some 100 ms. Pages that two
+ * windows share are decoded twice, so a row group of the usual 122,880 rows should be one window.
+ */
+const WINDOW_ROWS = 125_000;
+/** Ranges kept: the two columns of the current row group. */
+const CACHED_RANGES = 2;
+
+/** Bytes at the end of the file that are fetched first: most footers fit, and larger ones cost a second request. */
+const FOOTER_BYTES = 64 * 1024;
 
 /** Rows listed so far. */
 const positionSchema = z.tuple([z.number().int().nonnegative()]);
@@ -29,48 +37,85 @@ export async function* readParquetManifest(
 ): AsyncGenerator<ManifestRow[]> {
   const [listed] = position === undefined ? [0] : parsePosition(positionSchema, position);
   const buffer = rangeBuffer(file, signal);
-  const { scan, columns } = await decoding(file, 'footer', () => openScan(file, buffer));
+  const metadata = await decoding(file, 'footer', () =>
+    parquetMetadataAsync(buffer, { initialFetchSize: FOOTER_BYTES }),
+  );
+  const columns = await decoding(file, 'schema', async () => findColumns(file, metadata));
+  const options = { file: buffer, metadata, columns, compressors: CODECS, useOffsetIndex: false };
+  const scan = await decoding(file, 'footer', () => parquetScan(options));
 
-  for (const range of scan.ranges) {
-    for (let start = Math.max(range.rowStart, listed); start < range.rowEnd; start += WINDOW_ROWS) {
-      signal?.throwIfAborted();
-      const end = Math.min(start + WINDOW_ROWS, range.rowEnd);
-      const [uris, labels] = await decoding(file, `row ${start + 1}`, () =>
-        Promise.all(columns.map((column) => scan.readColumn({ column, rowStart: start, rowEnd: end }))),
-      );
-      for (let first = start; first < end; first += PAGE_ITEMS) {
-        const rows = Math.min(PAGE_ITEMS, end - first);
-        yield Array.from({ length: rows }, (_, index) => {
-          const row = first + index;
-          const place = `row ${row + 1}`;
-          return { uri: uris?.[row - start], label: labels?.[row - start], place, position: [row + 1] };
-        });
-      }
+  let groupStart = 0;
+  for (const [index, group] of metadata.row_groups.entries()) {
+    const groupEnd = groupStart + Number(group.num_rows);
+    if (groupEnd > listed) {
+      await decoding(file, `row group ${index + 1}`, () => checkGroup(buffer, group, columns));
     }
+    for (let start = Math.max(groupStart, listed); start < groupEnd; start += WINDOW_ROWS) {
+      signal?.throwIfAborted();
+      const end = Math.min(start + WINDOW_ROWS, groupEnd);
+      const values = await decoding(file, `row ${start + 1}`, () => readWindow(scan, columns, start, end));
+      yield* pagesOf(values, start, end);
+    }
+    groupStart = groupEnd;
   }
 }
 
-async function openScan(
-  file: ManifestFile,
-  buffer: AsyncBuffer,
-): Promise<{ scan: ParquetScan; columns: string[] }> {
-  const metadata = await parquetMetadataAsync(buffer);
+/** The values of each column, for rows `start` to `end` (exclusive). */
+async function readWindow(
+  scan: ParquetScan,
+  columns: readonly string[],
+  start: number,
+  end: number,
+): Promise<ArrayLike<unknown>[]> {
+  const values: ArrayLike<unknown>[] = [];
+  for (const column of columns) {
+    values.push(await scan.readColumn({ column, rowStart: start, rowEnd: end }));
+    await nextTurn();
+  }
+  return values;
+}
+
+function* pagesOf(values: readonly ArrayLike<unknown>[], start: number, end: number): Generator<ManifestRow[]> {
+  const [uris, labels] = values;
+  for (let first = start; first < end; first += PAGE_ITEMS) {
+    yield Array.from({ length: Math.min(PAGE_ITEMS, end - first) }, (_, index) => {
+      const row = first + index;
+      return {
+        uri: uris?.[row - start],
+        label: labels?.[row - start],
+        place: `row ${row + 1}`,
+        position: [row + 1],
+      };
+    });
+  }
+}
+
+function findColumns(file: ManifestFile, metadata: FileMetaData): string[] {
   const found = parquetSchema(metadata).children;
-  const names = found.map((column) => column.element.name);
+  const names = found.map(({ element }) => element.name);
   if (!names.includes('uri')) {
-    throw manifestError(file, 'schema', `expected a column "uri", got: ${names.join(', ').slice(0, 200)}`);
+    const fault = `expected a column "uri", got: ${names.join(', ').slice(0, 200)}`;
+    throw manifestError(file, 'schema', fault);
   }
-  const columns = ['uri', 'label'].filter((name) => names.includes(name));
-  for (const [index, group] of metadata.row_groups.entries()) {
-    for (const { meta_data: chunk } of group.columns) {
-      if (chunk === undefined || !columns.includes(chunk.path_in_schema[0] ?? '')) continue;
-      const bytes = Math.max(Number(chunk.total_uncompressed_size), Number(chunk.total_compressed_size));
-      if (bytes <= MAX_CHUNK_BYTES) continue;
-      const fault = `expected columns of at most ${MAX_CHUNK_BYTES} bytes per row group, got ${bytes} (write smaller row groups)`;
-      throw manifestError(file, `row group ${index + 1}`, fault);
-    }
+  const columns = found.filter(({ element }) => element.name === 'uri' || element.name === 'label');
+  for (const { element, children } of columns) {
+    if (children.length === 0 && element.repetition_type !== 'REPEATED') continue;
+    throw manifestError(file, 'schema', `expected one value per row in the column "${element.name}", got several`);
   }
-  return { scan: await parquetScan({ file: buffer, metadata, columns, compressors }), columns };
+  // In this order, whatever the file's: the rest of this module counts on it.
+  return names.includes('label') ? ['uri', 'label'] : ['uri'];
+}
+
+async function checkGroup(buffer: AsyncBuffer, group: RowGroup, columns: readonly string[]): Promise<void> {
+  const chunks = group.columns
+    .map((column) => column.meta_data)
+    .filter((chunk): chunk is ColumnMetaData => columns.includes(chunk?.path_in_schema[0] ?? ''));
+  if (chunks.length !== columns.length) throw new Error('a row group lacks a column');
+  for (const chunk of chunks) {
+    checkChunk(group, chunk, buffer.byteLength);
+    const { start, end } = chunkRange(chunk);
+    checkPages(await buffer.slice(start, end), chunk);
+  }
 }
 
 /** Runs a step of the decoder; what it cannot read becomes MANIFEST_INVALID, what the store says stays. */
@@ -83,16 +128,16 @@ async function decoding<T>(file: ManifestFile, place: string, step: () => Promis
   }
 }
 
-/** The object as the decoder sees it. Keeps the latest ranges: windows of one row group read the same ones. */
+/** The object as the decoder sees it. Keeps the latest ranges, since windows of one row group read the same ones. */
 function rangeBuffer(file: ManifestFile, signal: AbortSignal | undefined): AsyncBuffer {
   const cache = new Map<string, Promise<ArrayBuffer>>();
 
   async function fetchRange(start: number, end: number): Promise<ArrayBuffer> {
     const range = { offset: start, length: end - start };
     const bytes = await file.store.get(file.key, signal === undefined ? { range } : { range, signal });
-    const whole = bytes.byteOffset === 0 && bytes.byteLength === bytes.buffer.byteLength;
-    // The decoder takes an ArrayBuffer; a view of a larger one, or of shared memory, has to be copied.
-    return whole && bytes.buffer instanceof ArrayBuffer ? bytes.buffer : Uint8Array.from(bytes).buffer;
+    const isWhole = bytes.byteLength === bytes.buffer.byteLength;
+    // The decoder takes an ArrayBuffer: a view of a larger one, or of shared memory, has to be copied.
+    return isWhole && bytes.buffer instanceof ArrayBuffer ? bytes.buffer : Uint8Array.from(bytes).buffer;
   }
 
   return {

@@ -8,7 +8,6 @@ import {
   makeAvif,
   makeGif,
   makeJpeg,
-  makePng,
   makePngBomb,
   makeRandomBytes,
   makeTiff,

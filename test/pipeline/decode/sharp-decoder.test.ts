@@ -6,7 +6,6 @@ import {
   EMPTY_BYTES,
   makeAvif,
   makeEveryFormat,
-  makeGif,
   makeJpeg,
   makePixels,
   makePng,

@@ -18,10 +18,18 @@ describe('loadModel', () => {
   it('describes weights by what they are', async () => {
     const { card } = await loadModel(bytes, { uri });
     expect(card).toEqual({
-      ...{ schema: 'imagemill.model/1', uri, format: 'safetensors', architecture: 'alexnet-small' },
+      schema: 'imagemill.model/1',
+      uri,
+      format: 'safetensors',
+      architecture: 'alexnet-small',
       digest: `sha256:${createHash('sha256').update(bytes).digest('hex')}`,
-      ...{ classes: 4, parameters: 1_798_868, labels: ['0', '1', '2', '3'], labelsFrom: 'numbered' },
-      ...{ preprocessing: small.preprocessing, scores: 'logits', embeddingSize: 1024 },
+      classes: 4,
+      parameters: 1_798_868,
+      labels: ['0', '1', '2', '3'],
+      labelsFrom: 'numbered',
+      preprocessing: small.preprocessing,
+      scores: 'logits',
+      embeddingSize: 1024,
     });
     expect(modelCard.decode(modelCard.encode(card), 'card')).toEqual(card);
   });
@@ -37,7 +45,9 @@ describe('loadModel', () => {
     expect(fromFile.card).toMatchObject({ architecture: 'alexnet-small+tanh', preprocessing: own });
     expect(fromFile.card).toMatchObject({ labels: ['a', 'b', 'c', 'd'], labelsFrom: 'model' });
     const asked = await loadModel(described, {
-      ...{ uri, architecture: 'alexnet-small', labels: ['w', 'x', 'y', 'z'] },
+      uri,
+      architecture: 'alexnet-small',
+      labels: ['w', 'x', 'y', 'z'],
       preprocessing: { channelOrder: 'bgr' },
     });
     expect(asked.card).toMatchObject({ architecture: 'alexnet-small', labelsFrom: 'file' });

@@ -159,12 +159,7 @@ describe('foreign graphs', () => {
   const whole = buildForeign();
   it.each([
     ['MODEL_CORRUPT', 'not a complete ONNX file', whole.subarray(0, whole.length - 30), {}],
-    [
-      'MODEL_CORRUPT',
-      'runs on a batch of images',
-      buildForeign({ head: 'divided-softmax', opset: 13, constantsAsInputs: false, names: ['W', 'W'] }),
-      {},
-    ],
+    ['MODEL_CORRUPT', 'runs on a batch of images; onnxruntime refuses', buildForeign({ opset: 9999 }), {}],
     ['MODEL_FORMAT_UNKNOWN', 'refers to another file for tensor "W"', buildForeign({ external: true }), {}],
     ['MODEL_FORMAT_UNKNOWN', 'opset 7 or newer, got 6', buildForeign({ opset: 6 }), {}],
     ['MODEL_NOT_A_CLASSIFIER', 'got data float (n, 3, 8)', buildForeign({ inputRank: 3 }), {}],
@@ -182,7 +177,7 @@ describe('foreign graphs', () => {
     ],
     ['MODEL_LABELS_MISMATCH', 'expected 4 labels', whole, { labels: ['a'] }],
   ] as const)('refuses with %s: %s', async (code, text, bytes, load) => {
-    await expect(loadModel(bytes, { uri, ...load } as LoadOptions)).rejects.toMatchObject({
+    await expect(loadModel(bytes, { uri, ...load })).rejects.toMatchObject({
       code,
       message: expect.stringMatching(
         new RegExp(`^model\\.onnx: .*${text.replaceAll(/[()]/g, '\\$&')}`),
@@ -192,7 +187,7 @@ describe('foreign graphs', () => {
 });
 
 describe('exports of torch.onnx', () => {
-  const expected = referenceJson<Record<string, number[][]>>('onnx/scores.json');
+  const expected = referenceJson('onnx/scores.json') as Record<string, number[][]>;
   const images = 3;
 
   it.each(Object.keys(expected))('%s gives what PyTorch gives', async (name) => {

@@ -27,7 +27,7 @@ interface Reference {
   readonly embedding: readonly (readonly number[])[];
 }
 
-const REFERENCES = referenceJson<Record<string, Reference>>('reference.json');
+const REFERENCES = referenceJson('reference.json') as Record<string, Reference>;
 const IMAGES = 2;
 
 describe.each(['alexnet-2012', 'alexnet-owt', 'alexnet-small'] as const)('%s', (name) => {
@@ -88,7 +88,9 @@ describe('a compiled classifier', () => {
     changes: object = {},
   ): ReturnType<typeof compileClassifier> {
     return compileClassifier({
-      ...{ architecture, weights, staticBatch },
+      architecture,
+      weights,
+      staticBatch,
       preprocessing: { ...architecture.preprocessing, ...changes },
       options: { topK: 10, batchSize: 3, crops: 1, embeddings: true, ...options },
     });

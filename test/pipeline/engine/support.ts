@@ -11,8 +11,8 @@ export function readReference(path: string): Uint8Array {
   return readFileSync(new URL(path, REFERENCE));
 }
 
-export function referenceJson<T>(path: string): T {
-  return JSON.parse(readFileSync(new URL(path, REFERENCE), 'utf8')) as T;
+export function referenceJson(path: string): unknown {
+  return JSON.parse(readFileSync(new URL(path, REFERENCE), 'utf8'));
 }
 
 /** Path of a file beside the references. */

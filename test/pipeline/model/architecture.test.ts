@@ -91,7 +91,12 @@ describe('architectures', () => {
 
 describe('outputShape', () => {
   const conv: Layer = {
-    ...{ kind: 'conv', out: 8, kernel: 3, stride: 2, pad: 1, groups: 2 },
+    kind: 'conv',
+    out: 8,
+    kernel: 3,
+    stride: 2,
+    pad: 1,
+    groups: 2,
     init: { weight: { kind: 'he-normal' }, bias: { kind: 'constant', value: 0 } },
   };
 

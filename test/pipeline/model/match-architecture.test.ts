@@ -62,7 +62,9 @@ describe('withInputSize', () => {
   it('lets adaptive pooling take other sizes, and nothing else', () => {
     const owt = createArchitecture('alexnet-owt', { classes: 10 });
     expect(withInputSize(owt, { height: 256, width: 320 }, shapesOf(owt), 'm').input).toEqual({
-      ...{ channels: 3, height: 256, width: 320 },
+      channels: 3,
+      height: 256,
+      width: 320,
     });
     const classic = createArchitecture('alexnet-2012', { classes: 10 });
     const resize = (side: number): unknown =>

@@ -19,7 +19,7 @@ const KNOWN_ANSWERS = [
 describe('philoxBlocks', () => {
   it.each(KNOWN_ANSWERS)('gives $block', ({ counter, key, block }) => {
     const out = new Uint32Array(4);
-    philoxBlocks(...counter, { low: key[0], high: key[1] }, out);
+    philoxBlocks(counter[0], counter[1], counter[2], counter[3], { low: key[0], high: key[1] }, out);
     expect([...out].map((word) => word.toString(16).padStart(8, '0')).join(' ')).toBe(block);
   });
 

@@ -1,8 +1,9 @@
 /** Sessions of ONNX Runtime: the only place that loads the library. */
+import type * as onnxruntime from 'onnxruntime-node';
 import type { InferenceSession, Tensor, TypedTensor } from 'onnxruntime-node';
 import { ImagemillError, type ErrorCode } from '../../../contract/errors.ts';
 
-type Onnxruntime = typeof import('onnxruntime-node');
+type Onnxruntime = typeof onnxruntime;
 
 export interface SessionOptions {
   /** `cpu`, `cuda:N` or `webgpu`. */
@@ -96,7 +97,10 @@ function providersOf(device: string): InferenceSession.ExecutionProviderConfig[]
 
 async function loadLibrary(): Promise<Onnxruntime> {
   try {
-    return await import('onnxruntime-node');
+    const runtime = await import('onnxruntime-node');
+    // Providers log through the environment, which has no severity per session.
+    runtime.env.logLevel = 'fatal';
+    return runtime;
   } catch (error) {
     throw engineError('ENGINE_UNAVAILABLE', 'the library onnxruntime-node cannot be loaded', error);
   }

@@ -1,5 +1,5 @@
 /** Layer specs → ONNX nodes. */
-import type { LrnLayer, PlacedLayer } from '../architecture.ts';
+import { unreachable, type LrnLayer, type PlacedLayer } from '../architecture.ts';
 import type { GraphBuilder } from './graph-builder.ts';
 
 /** Names of a layer's parameter tensors in the graph. */
@@ -47,6 +47,8 @@ export function appendLayer(
       const { weight, bias } = parameters(path);
       return graph.node('Gemm', [input, weight, bias], { transB: 1 });
     }
+    default:
+      return unreachable(layer);
   }
 }
 

@@ -66,7 +66,9 @@ describe('compileClassifier, read by a reader that is not ours', () => {
   it('describes the graph', () => {
     const compile = (extra: object): object => {
       const { onnx: _, ...rest } = compileClassifier({
-        ...{ architecture, weights, preprocessing },
+        architecture,
+        weights,
+        preprocessing,
         options: { ...options, ...extra },
       });
       return rest;
