@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import { ALLOCATOR_ENVIRONMENT, ROOT } from './machine.ts';
 
 export interface ChildOptions {
@@ -42,7 +43,7 @@ export async function measureInChild<R>(
   args: readonly string[],
   options: ChildOptions = {},
 ): Promise<R> {
-  const command = ['--import', 'tsx', module.pathname, ...args];
+  const command = ['--import', 'tsx', fileURLToPath(module), ...args];
   return lastJson<R>(await runChild(process.execPath, command, options));
 }
 

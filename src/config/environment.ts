@@ -109,7 +109,8 @@ export function readSettings(env: Record<string, string | undefined>): Settings 
   const result = environmentSchema.safeParse(present);
   if (!result.success) {
     const faults = result.error.issues.map(
-      (issue) => `${issue.path.join('.')}=${present[String(issue.path[0])] ?? ''}: ${issue.message}`,
+      (issue) =>
+        `${issue.path.join('.')}=${withoutPassword(present[String(issue.path[0])])}: ${issue.message}`,
     );
     throw new ImagemillError('CONFIG_INVALID', `environment: ${faults.join('; ')}`);
   }
@@ -133,6 +134,10 @@ export function readSettings(env: Record<string, string | undefined>): Settings 
       lockMs: vars.IMAGEMILL_LOCK_MS,
     },
   };
+}
+
+function withoutPassword(value = ''): string {
+  return value.replace(/\/\/[^@/]*@/, '//…@');
 }
 
 function s3Settings(vars: Variables): S3Settings {

@@ -71,7 +71,8 @@ describe('a body that breaks off', () => {
 
   it('is continued where it ended', async () => {
     const ranges: (string | undefined)[] = [];
-    const store = await storeOn(cutting(2, ranges));
+    // Fewer tries than cuts: progress starts the count anew.
+    const store = await storeOn(cutting(2, ranges), { attempts: 2 });
     expect(Buffer.compare(await store.get('k'), body)).toBe(0);
     expect(ranges).toEqual([undefined, 'bytes=90000-299999', 'bytes=180000-299999']);
     ranges.length = 0;

@@ -2,8 +2,6 @@
  * A thread that owns a session. Native calls block it and nobody else; slabs travel there and back by transfer,
  * without a copy.
  */
-import { createRequire } from 'node:module';
-import { pathToFileURL } from 'node:url';
 import { Worker, type Transferable } from 'node:worker_threads';
 import { ImagemillError } from '../../contract/errors.ts';
 import {
@@ -125,9 +123,9 @@ function startWorker(start: DeviceThreadStart, transferList: Transferable[]): Wo
   const options = { workerData: start, transferList };
   if (!RUNS_FROM_SOURCES) return new Worker(new URL('./device-thread-main.js', import.meta.url), options);
   // A thread does not take on its parent's TypeScript loader, and Node 20 applies --import to threads too late.
-  const loader = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
+  const loader = import.meta.resolve('tsx/esm/api');
   const main = new URL('./device-thread-main.ts', import.meta.url).href;
-  const source = `import('${loader}').then(() => import('${main}'))`;
+  const source = `import('${loader}').then(({ register }) => { register(); return import('${main}'); })`;
   return new Worker(source, { ...options, eval: true, execArgv: [] });
 }
 

@@ -1,9 +1,10 @@
+import { crc32 } from 'node:zlib';
 import { ByteWriter, ParquetWriter } from 'hyparquet-writer';
 import { ImagemillError } from '../../contract/errors.ts';
 import type { CanonicalRow } from './canonical-row.ts';
 import { createEmbeddingChunk, type EmbeddingChunk } from './embedding-chunk.ts';
 import type { FormatEncoder } from './format-encoder.ts';
-import { partSchema, RESULTS_SCHEMA, SCHEMA_KEY } from './parquet-schema.ts';
+import { CHECKSUM_KEY, formatChecksum, partSchema, RESULTS_SCHEMA, SCHEMA_KEY } from './parquet-schema.ts';
 
 /**
  * Rows of the first row groups; the last entry goes on for the others. A full group is encoded in one go, and in a
@@ -13,12 +14,20 @@ const ROW_GROUP_ROWS: readonly [number, ...number[]] = [250, 500, 1000];
 /** Values of embeddings per row group: 1 MiB, or 64 rows of 4,096, which a reader in JavaScript decodes in one go. */
 const ROW_GROUP_EMBEDDING_VALUES = 256 * 1024;
 
-/** Hands out what was written so far, while offsets go on counting from the start of the file. */
+/** Hands out what was written so far, while offsets and the checksum go on from the start of the file. */
 class PartWriter extends ByteWriter {
+  #crc = 0;
+
   take(): Uint8Array {
     const bytes = new Uint8Array(this.getBuffer());
     this.index = 0;
+    this.#crc = crc32(bytes, this.#crc);
     return bytes;
+  }
+
+  /** Of everything handed out. */
+  checksum(): string {
+    return formatChecksum(this.offset - this.index, this.#crc);
   }
 }
 
@@ -37,11 +46,12 @@ interface RowGroupColumns {
 /** Parquet with Snappy; a row group is written as soon as it is full. */
 export function createParquetEncoder(embeddings: boolean): FormatEncoder {
   const writer = new PartWriter();
+  const kvMetadata = [{ key: SCHEMA_KEY, value: RESULTS_SCHEMA }];
   const parquet = new ParquetWriter({
     writer,
     schema: partSchema(embeddings),
     createdBy: 'imagemill version 1',
-    kvMetadata: [{ key: SCHEMA_KEY, value: RESULTS_SCHEMA }],
+    kvMetadata,
   });
   const text = new TextEncoder();
   let embedding: { readonly length: number; readonly chunk: EmbeddingChunk } | undefined;
@@ -101,8 +111,10 @@ export function createParquetEncoder(embeddings: boolean): FormatEncoder {
     },
     end() {
       writeGroup();
+      const lastGroup = writer.take();
+      kvMetadata.push({ key: CHECKSUM_KEY, value: writer.checksum() });
       void parquet.finish();
-      return writer.take();
+      return Buffer.concat([lastGroup, writer.take()]);
     },
   };
 }

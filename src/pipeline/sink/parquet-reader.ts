@@ -1,4 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
+import { crc32 } from 'node:zlib';
 import {
   parquetMetadata,
   parquetReadObjects,
@@ -8,7 +9,14 @@ import {
 } from 'hyparquet';
 import { ImagemillError } from '../../contract/errors.ts';
 import { parseRow, type CanonicalRow } from './canonical-row.ts';
-import { EMBEDDING_COLUMN, REQUIRED_COLUMNS, RESULTS_SCHEMA, SCHEMA_KEY } from './parquet-schema.ts';
+import {
+  CHECKSUM_KEY,
+  EMBEDDING_COLUMN,
+  formatChecksum,
+  REQUIRED_COLUMNS,
+  RESULTS_SCHEMA,
+  SCHEMA_KEY,
+} from './parquet-schema.ts';
 
 // hyparquet's own decoder drops a leading byte order mark and hides damaged text.
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
@@ -21,7 +29,8 @@ export async function* readParquetPart(bytes: Uint8Array, where: string): AsyncG
   let start = 0;
   for (const rowGroup of metadata.row_groups) {
     const end = start + Number(rowGroup.num_rows);
-    const options = { file, metadata, columns, rowStart: start, rowEnd: end, parsers: PARSERS };
+    const range = { rowStart: start, rowEnd: end };
+    const options = { file, metadata, columns, ...range, parsers: PARSERS, geoparquet: false };
     const rows = await parquetReadObjects(options).catch((error: unknown) => {
       throw damaged(where, `readable rows from ${start} to ${end}`, messageOf(error), error);
     });
@@ -30,7 +39,6 @@ export async function* readParquetPart(bytes: Uint8Array, where: string): AsyncG
     start = end;
     await setImmediate();
   }
-  if (start !== Number(metadata.num_rows)) throw damaged(where, `${metadata.num_rows} rows`, `${start}`);
 }
 
 interface Footer {
@@ -43,23 +51,45 @@ function readFooter(bytes: Uint8Array, where: string): Footer {
   let metadata: FileMetaData;
   let names: string[];
   try {
-    metadata = parquetMetadata(bytes);
+    metadata = parquetMetadata(bytes, { geoparquet: false });
     names = parquetSchema(metadata).children.map((child) => child.element.name);
   } catch (error) {
     throw damaged(where, 'a complete Parquet file', messageOf(error), error);
   }
-  const schema = metadata.key_value_metadata?.find((entry) => entry.key === SCHEMA_KEY)?.value;
-  if (schema !== RESULTS_SCHEMA) {
-    throw new ImagemillError(
-      'CONTRACT_VERSION_UNKNOWN',
-      `${where}: expected a Parquet file of "${RESULTS_SCHEMA}", got ${schema === undefined ? `one without ${SCHEMA_KEY}` : `"${schema}"`}`,
-    );
-  }
+  checkVersion(metadata, where);
   const missing = REQUIRED_COLUMNS.filter((column) => !names.includes(column));
   if (missing.length > 0) {
     throw damaged(where, `columns ${REQUIRED_COLUMNS.join(', ')}`, `none named ${missing.join(', ')}`);
   }
+  checkIntegrity(metadata, bytes, where);
   return { metadata, columns: [...REQUIRED_COLUMNS, ...names.filter((name) => name === EMBEDDING_COLUMN)] };
+}
+
+function checkVersion(metadata: FileMetaData, where: string): void {
+  const found = metadataValue(metadata, SCHEMA_KEY);
+  if (found === RESULTS_SCHEMA) return;
+  throw new ImagemillError(
+    'CONTRACT_VERSION_UNKNOWN',
+    `${where}: expected a Parquet file of "${RESULTS_SCHEMA}", got ${found === undefined ? `one without ${SCHEMA_KEY}` : `"${found}"`}`,
+  );
+}
+
+/** Before anything is decoded, since damaged counts and run lengths would have the decoder fill the memory. */
+function checkIntegrity(metadata: FileMetaData, bytes: Uint8Array, where: string): void {
+  const rows = metadata.row_groups.reduce((sum, rowGroup) => sum + Number(rowGroup.num_rows), 0);
+  if (rows !== Number(metadata.num_rows)) {
+    throw damaged(where, `${metadata.num_rows} rows in its row groups`, String(rows));
+  }
+  const expected = metadataValue(metadata, CHECKSUM_KEY);
+  const checked = Number(expected?.split(' ')[0]);
+  const found = formatChecksum(checked, crc32(bytes.subarray(0, checked)));
+  if (found !== expected) {
+    throw damaged(where, `row groups with the checksum "${expected}" of ${CHECKSUM_KEY}`, `"${found}"`);
+  }
+}
+
+function metadataValue(metadata: FileMetaData, key: string): string | undefined {
+  return metadata.key_value_metadata?.find((entry) => entry.key === key)?.value;
 }
 
 function asyncBuffer(bytes: Uint8Array): AsyncBuffer {

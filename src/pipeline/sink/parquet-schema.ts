@@ -4,6 +4,14 @@ import type { SchemaElement } from 'hyparquet';
 export const SCHEMA_KEY = 'imagemill.schema';
 export const RESULTS_SCHEMA = 'imagemill.results/1';
 
+/** Key of the file metadata under which a part holds the checksum of its row groups. */
+export const CHECKSUM_KEY = 'imagemill.crc32';
+
+/** The value under {@link CHECKSUM_KEY}: `<bytes from the start of the file> <CRC-32 in hexadecimal>`. */
+export function formatChecksum(bytes: number, crc: number): string {
+  return `${bytes} ${crc.toString(16).padStart(8, '0')}`;
+}
+
 type Leaf = Omit<SchemaElement, 'name' | 'repetition_type'>;
 
 const STRING: Leaf = { type: 'BYTE_ARRAY', converted_type: 'UTF8', logical_type: { type: 'STRING' } };

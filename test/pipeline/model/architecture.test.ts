@@ -31,14 +31,22 @@ describe('architectures', () => {
   it("names alexnet-owt's parameters as torchvision's state_dict does, in its order", () => {
     const listed = parametersOf(createArchitecture('alexnet-owt', thousand));
     expect(listed.map(({ name, shape }) => `${name} ${shape.join('x')}`)).toEqual([
-      ...['features.0.weight 64x3x11x11', 'features.0.bias 64'],
-      ...['features.3.weight 192x64x5x5', 'features.3.bias 192'],
-      ...['features.6.weight 384x192x3x3', 'features.6.bias 384'],
-      ...['features.8.weight 256x384x3x3', 'features.8.bias 256'],
-      ...['features.10.weight 256x256x3x3', 'features.10.bias 256'],
-      ...['classifier.1.weight 4096x9216', 'classifier.1.bias 4096'],
-      ...['classifier.4.weight 4096x4096', 'classifier.4.bias 4096'],
-      ...['classifier.6.weight 1000x4096', 'classifier.6.bias 1000'],
+      'features.0.weight 64x3x11x11',
+      'features.0.bias 64',
+      'features.3.weight 192x64x5x5',
+      'features.3.bias 192',
+      'features.6.weight 384x192x3x3',
+      'features.6.bias 384',
+      'features.8.weight 256x384x3x3',
+      'features.8.bias 256',
+      'features.10.weight 256x256x3x3',
+      'features.10.bias 256',
+      'classifier.1.weight 4096x9216',
+      'classifier.1.bias 4096',
+      'classifier.4.weight 4096x4096',
+      'classifier.4.bias 4096',
+      'classifier.6.weight 1000x4096',
+      'classifier.6.bias 1000',
     ]);
   });
 
@@ -48,18 +56,14 @@ describe('architectures', () => {
       output.join('x'),
     ]);
     expect(outputs.filter(([kind]) => kind === 'conv' || kind === 'maxPool')).toEqual([
-      ...[
-        ['conv', '96x55x55'],
-        ['maxPool', '96x27x27'],
-        ['conv', '256x27x27'],
-        ['maxPool', '256x13x13'],
-      ],
-      ...[
-        ['conv', '384x13x13'],
-        ['conv', '384x13x13'],
-        ['conv', '256x13x13'],
-        ['maxPool', '256x6x6'],
-      ],
+      ['conv', '96x55x55'],
+      ['maxPool', '96x27x27'],
+      ['conv', '256x27x27'],
+      ['maxPool', '256x13x13'],
+      ['conv', '384x13x13'],
+      ['conv', '384x13x13'],
+      ['conv', '256x13x13'],
+      ['maxPool', '256x6x6'],
     ]);
   });
 

@@ -93,7 +93,7 @@ export function writeSafetensors(tensors: StateDict, metadata?: Record<string, s
 }
 
 function compareUtf8(a: string, b: string): number {
-  return a < b ? -1 : 1;
+  return Buffer.compare(Buffer.from(a, 'utf8'), Buffer.from(b, 'utf8'));
 }
 
 function metadataJson(metadata: Record<string, string>): string {

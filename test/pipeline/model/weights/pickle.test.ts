@@ -101,7 +101,7 @@ describe('readPickle', () => {
   it.each<[string, Uint8Array, RegExp]>([
     ['an empty stack', bytes(), /a value on the stack/],
     ['a tuple of values below the mark', join(int(1), MARK, TUPLE1), /1 values on the stack/],
-    ['a value below the mark', join(int(1), MARK, APPEND), /a value on the stack/],
+    ['a value below the mark', join(EMPTY_LIST, int(1), MARK, APPEND), /a value on the stack/],
     ['no mark', APPENDS, /a mark/],
     ['a memo entry that is not set', BINGET0, /memo entry 0/],
     [

@@ -123,7 +123,9 @@ describe('readSafetensors', () => {
         'import numpy,sys; sys.stdout.write(numpy.arange(65536, dtype="u2").view("f2").astype("f4").tobytes().hex())';
       const expected = new Float32Array(new Uint8Array(Buffer.from(python(script, ''), 'hex')).buffer);
       const { tensors } = readSafetensors(file(`{"t":${info('F16', [0x10000], [0, 0x20000])}}`, halves), 't');
-      expect(tensors.get('t')?.data).toEqual(expected);
+      const data = tensors.get('t')?.data ?? new Float32Array();
+      const wrong = [...expected.keys()].filter((bits) => !Object.is(data[bits], expected[bits]));
+      expect({ length: data.length, wrong }).toEqual({ length: 0x10000, wrong: [] });
     },
   );
 
