@@ -3,7 +3,7 @@ import { QUEUE_NAMES } from '../contract/queues.ts';
 import { openSource } from '../pipeline/source/open-source.ts';
 import { planRun } from '../producer/plan-run.ts';
 import { checkRedis } from '../queue/connection.ts';
-import { startEmbeddedRedis } from '../queue/embedded-redis.ts';
+import { checkEmbeddedRedis, startEmbeddedRedis } from '../queue/embedded-redis.ts';
 import { Queues, type QueueTarget } from '../queue/queues.ts';
 import type { Planner } from '../workers/plan-processor.ts';
 import { startWorker, type RunningWorker } from '../workers/worker.ts';
@@ -83,5 +83,6 @@ export async function withQueues<R>(
 
 /** Checks what `withQueues` will need, before anything is written. */
 export async function checkQueues(context: Context): Promise<void> {
-  if (context.settings.redisUrl !== undefined) await checkRedis(context.settings.redisUrl);
+  const { redisUrl } = context.settings;
+  await (redisUrl === undefined ? checkEmbeddedRedis() : checkRedis(redisUrl));
 }

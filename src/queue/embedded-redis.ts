@@ -1,8 +1,9 @@
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { ImagemillError } from '../contract/errors.ts';
 import { checkRedis } from './connection.ts';
 
@@ -16,11 +17,27 @@ export interface EmbeddedRedis {
 }
 
 /**
+ * Checks that an embedded Redis could be started, without starting it.
+ * @throws ImagemillError REDIS_SERVER_MISSING
+ */
+export async function checkEmbeddedRedis(): Promise<void> {
+  try {
+    await promisify(execFile)('redis-server', ['--version'], { timeout: START_TIMEOUT_MS });
+  } catch {
+    throw new ImagemillError(
+      'REDIS_SERVER_MISSING',
+      'expected REDIS_URL or an installed redis-server, found neither: set REDIS_URL, or `apt-get install redis-server`',
+    );
+  }
+}
+
+/**
  * Starts a private redis-server on a Unix socket, in a temporary folder that goes with it.
  * Nothing is persisted: the ledger can rebuild the queue.
  * @throws ImagemillError REDIS_SERVER_MISSING, REDIS_UNREACHABLE
  */
 export async function startEmbeddedRedis(): Promise<EmbeddedRedis> {
+  await checkEmbeddedRedis();
   const folder = await mkdtemp(join(tmpdir(), 'imagemill-redis-'));
   const socket = join(folder, 'redis.sock');
   const server = spawn(
@@ -58,12 +75,6 @@ export async function startEmbeddedRedis(): Promise<EmbeddedRedis> {
   const failure = await Promise.race([exited, waitUntilReady(url)]);
   if (failure === undefined) return { url, stop };
   await stop();
-  if ((failure as NodeJS.ErrnoException).code === 'ENOENT') {
-    throw new ImagemillError(
-      'REDIS_SERVER_MISSING',
-      'expected REDIS_URL or an installed redis-server, found neither: set REDIS_URL, or `apt-get install redis-server`',
-    );
-  }
   throw new ImagemillError('REDIS_UNREACHABLE', `redis-server did not start: ${failure.message}`);
 }
 

@@ -20,7 +20,7 @@ export interface S3Credentials {
 }
 
 /** The options of one request, in the SDK's form. */
-export interface RequestOptions {
+interface RequestOptions {
   readonly abortSignal?: AbortSignal;
 }
 

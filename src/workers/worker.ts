@@ -77,7 +77,7 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
     ]);
     // Past the limit the jobs stay locked until their locks expire, and are then taken up elsewhere.
     if (!inTime) await Promise.all(workers.map((worker) => worker.close(true)));
-    compute.close();
+    await compute.close();
     await queues.close();
   }
   return {

@@ -21,7 +21,7 @@ beforeAll(async () => {
     Buffer.concat([Buffer.from([0x08, 0x08, 0x3a, 0xff, 0xff]), Buffer.alloc(64, 7)]),
   );
   writeFileSync(at('text.bin'), 'not a model');
-  writeFileSync(at('bad.csv'), 'uri,label\na.png,1\n"b.png,2\nc.png,3\n');
+  writeFileSync(at('bad.csv'), 'uri,label\na.png,1\n,2\nc.png,3\n');
   writeFileSync(at('bad.jsonl'), '{"uri":"a.png"}\n{"uri":\n');
   writeFileSync(at('two-labels.txt'), 'a\nb\n');
   const { tensors, metadata } = readSafetensors(smallModel(), 'model');
@@ -51,7 +51,11 @@ const classify = (source: string, ...more: string[]) => ['classify', source, '--
 describe('bad input: one clear line, exit code 2, nothing written', () => {
   const cases: [string, () => string[], RegExp][] = [
     ['an unknown command', () => ['clasify'], /unknown command 'clasify'/],
-    ['an unknown option', () => classify(workspace.images, '--modle', 'x'), /unknown option '--modle'/],
+    [
+      'an unknown option',
+      () => classify(workspace.images, '--model', workspace.model, '--modle', 'x'),
+      /unknown option '--modle'/,
+    ],
     ['a missing option', () => classify(workspace.images), /required option '--model <file>'/],
     [
       '--top-k 0',

@@ -38,8 +38,8 @@ describeObjectStore(kind, () => {
     });
 
     it('leaves out the marker object of its own folder, and shows those below', async () => {
-      await admin.putObject({ Bucket: bucket, Key: 'marked/', Body: '' });
-      await admin.putObject({ Bucket: bucket, Key: 'marked/sub/', Body: '' });
+      await admin.putObject({ Bucket: bucket, Key: 'marked/', Body: new Uint8Array() });
+      await admin.putObject({ Bucket: bucket, Key: 'marked/sub/', Body: new Uint8Array() });
       await admin.putObject({ Bucket: bucket, Key: 'marked//twice.jpg', Body: 'x' });
       const marked = kind.resolver().open(`s3://${bucket}/marked/`);
       expect(await keysOf(marked)).toEqual(['/twice.jpg', 'sub/']);
@@ -109,15 +109,17 @@ describeObjectStore(kind, () => {
       resolver.close();
     });
 
-    it('stores and reads with the SDK’s default checksums where single puts are concerned', async () => {
+    it('stores and reads with the SDK’s default checksums too', async () => {
       const resolver = createStoreResolver({
         s3: { ...rgwSettings(server.endpoint), checksums: 'when-supported' },
         s3Credentials: rgwCredentials(server),
       });
       const open = resolver.open(`s3://${bucket}/checksums`);
-      const body = patternOf(3 * MIB);
-      await open.put('k', body);
-      expect(Buffer.compare(await open.get('k'), body)).toBe(0);
+      const body = patternOf(17 * MIB);
+      await open.put('single', body);
+      expect(Buffer.compare(await open.get('single'), body)).toBe(0);
+      await open.putStream('multipart', streamOf(body, MIB));
+      expect(Buffer.compare(await open.get('multipart'), body)).toBe(0);
       resolver.close();
     });
   });

@@ -14,6 +14,9 @@ const ROW_GROUP_ROWS: readonly [number, ...number[]] = [250, 500, 1000];
 /** Values of embeddings per row group: 1 MiB, or 64 rows of 4,096, which a reader in JavaScript decodes in one go. */
 const ROW_GROUP_EMBEDDING_VALUES = 256 * 1024;
 
+/** In the form `application version …` that readers parse; without a release, so that bytes depend on rows alone. */
+const CREATED_BY = 'imagemill version 1';
+
 /** Hands out what was written so far, while offsets and the checksum go on from the start of the file. */
 class PartWriter extends ByteWriter {
   #crc = 0;
@@ -21,7 +24,8 @@ class PartWriter extends ByteWriter {
   take(): Uint8Array {
     const bytes = new Uint8Array(this.getBuffer());
     this.index = 0;
-    this.#crc = crc32(bytes, this.#crc);
+    // Of no bytes, zlib gives the checksum 0 instead of the one so far.
+    if (bytes.length > 0) this.#crc = crc32(bytes, this.#crc);
     return bytes;
   }
 
@@ -45,27 +49,44 @@ interface RowGroupColumns {
 
 /** Parquet with Snappy; a row group is written as soon as it is full. */
 export function createParquetEncoder(embeddings: boolean): FormatEncoder {
-  const writer = new PartWriter();
-  const kvMetadata = [{ key: SCHEMA_KEY, value: RESULTS_SCHEMA }];
-  const parquet = new ParquetWriter({
-    writer,
-    schema: partSchema(embeddings),
-    createdBy: 'imagemill version 1',
-    kvMetadata,
-  });
-  const text = new TextEncoder();
-  let embedding: { readonly length: number; readonly chunk: EmbeddingChunk } | undefined;
-  let group = emptyGroup();
-  let groupRows = ROW_GROUP_ROWS[0];
+  return new ParquetEncoder(embeddings);
+}
 
-  function rowsOfNextGroup(): number {
-    const ramp = ROW_GROUP_ROWS[Math.min(parquet.row_groups.length, ROW_GROUP_ROWS.length - 1)] as number;
-    if (embedding === undefined) return ramp;
-    return Math.min(ramp, Math.max(1, Math.floor(ROW_GROUP_EMBEDDING_VALUES / embedding.length)));
+class ParquetEncoder implements FormatEncoder {
+  readonly #writer = new PartWriter();
+  readonly #metadata = [{ key: SCHEMA_KEY, value: RESULTS_SCHEMA }];
+  readonly #parquet: ParquetWriter;
+  readonly #text = new TextEncoder();
+  #embedding: { readonly length: number; readonly chunk: EmbeddingChunk } | undefined;
+  #group = emptyGroup();
+  #groupRows = ROW_GROUP_ROWS[0];
+
+  constructor(embeddings: boolean) {
+    this.#parquet = new ParquetWriter({
+      writer: this.#writer,
+      schema: partSchema(embeddings),
+      createdBy: CREATED_BY,
+      kvMetadata: this.#metadata,
+    });
   }
 
-  function checkEmbeddingLengths(rows: readonly CanonicalRow[]): void {
-    const length = embedding?.length ?? rows[0]?.embedding?.length;
+  rows(rows: readonly CanonicalRow[]): Uint8Array {
+    this.#checkEmbeddingLengths(rows);
+    for (const row of rows) this.#add(row);
+    return this.#writer.take();
+  }
+
+  end(): Uint8Array {
+    this.#writeGroup();
+    const lastGroup = this.#writer.take();
+    // The library reads its metadata only now, when everything that the checksum covers is known.
+    this.#metadata.push({ key: CHECKSUM_KEY, value: this.#writer.checksum() });
+    void this.#parquet.finish();
+    return Buffer.concat([lastGroup, this.#writer.take()]);
+  }
+
+  #checkEmbeddingLengths(rows: readonly CanonicalRow[]): void {
+    const length = this.#embedding?.length ?? rows[0]?.embedding?.length;
     const other = rows.find((row) => row.embedding?.length !== length)?.embedding?.length;
     if (length === undefined || other === undefined) return;
     throw new ImagemillError(
@@ -74,49 +95,42 @@ export function createParquetEncoder(embeddings: boolean): FormatEncoder {
     );
   }
 
-  function addEmbedding(values: Float32Array): void {
-    if (embedding === undefined) {
-      embedding = { length: values.length, chunk: createEmbeddingChunk(values.length) };
-      groupRows = rowsOfNextGroup();
-    }
-    embedding.chunk.add(values);
-  }
-
-  function add(row: CanonicalRow): void {
-    if (row.embedding !== undefined) addEmbedding(row.embedding);
-    group.uri.push(text.encode(row.uri));
-    group.digest.push(text.encode(row.digest));
+  #add(row: CanonicalRow): void {
+    if (row.embedding !== undefined) this.#addEmbedding(row.embedding);
+    const group = this.#group;
+    group.uri.push(this.#text.encode(row.uri));
+    group.digest.push(this.#text.encode(row.digest));
     group.width.push(row.width);
     group.height.push(row.height);
     group.ids.push(row.ids);
     group.labels.push(row.labels);
     group.scores.push(row.scores.map(Math.fround));
     group.model.push(row.model);
-    if (group.uri.length === groupRows) writeGroup();
+    if (group.uri.length === this.#groupRows) this.#writeGroup();
   }
 
-  function writeGroup(): void {
-    if (group.uri.length === 0) return;
-    writeRowGroup(parquet, group);
-    if (embedding !== undefined) appendChunk(parquet, embedding.chunk, writer);
-    group = emptyGroup();
-    groupRows = rowsOfNextGroup();
+  #addEmbedding(values: Float32Array): void {
+    if (this.#embedding === undefined) {
+      this.#embedding = { length: values.length, chunk: createEmbeddingChunk(values.length) };
+      this.#groupRows = this.#rowsOfNextGroup();
+    }
+    this.#embedding.chunk.add(values);
   }
 
-  return {
-    rows(rows) {
-      checkEmbeddingLengths(rows);
-      for (const row of rows) add(row);
-      return writer.take();
-    },
-    end() {
-      writeGroup();
-      const lastGroup = writer.take();
-      kvMetadata.push({ key: CHECKSUM_KEY, value: writer.checksum() });
-      void parquet.finish();
-      return Buffer.concat([lastGroup, writer.take()]);
-    },
-  };
+  #writeGroup(): void {
+    if (this.#group.uri.length === 0) return;
+    writeRowGroup(this.#parquet, this.#group);
+    if (this.#embedding !== undefined) appendChunk(this.#parquet, this.#embedding.chunk, this.#writer);
+    this.#group = emptyGroup();
+    this.#groupRows = this.#rowsOfNextGroup();
+  }
+
+  #rowsOfNextGroup(): number {
+    const written = this.#parquet.row_groups.length;
+    const rows = ROW_GROUP_ROWS[Math.min(written, ROW_GROUP_ROWS.length - 1)] as number;
+    if (this.#embedding === undefined) return rows;
+    return Math.min(rows, Math.max(1, Math.floor(ROW_GROUP_EMBEDDING_VALUES / this.#embedding.length)));
+  }
 }
 
 function emptyGroup(): RowGroupColumns {

@@ -81,7 +81,8 @@ function checkIntegrity(metadata: FileMetaData, bytes: Uint8Array, where: string
     throw damaged(where, `${metadata.num_rows} rows in its row groups`, String(rows));
   }
   const expected = metadataValue(metadata, CHECKSUM_KEY);
-  const checked = Number(expected?.split(' ')[0]);
+  if (expected === undefined) throw damaged(where, `a checksum under ${CHECKSUM_KEY}`, 'none');
+  const checked = Number(expected.split(' ')[0]);
   const found = formatChecksum(checked, crc32(bytes.subarray(0, checked)));
   if (found !== expected) {
     throw damaged(where, `row groups with the checksum "${expected}" of ${CHECKSUM_KEY}`, `"${found}"`);

@@ -75,7 +75,11 @@ async function readWindow(
   return values;
 }
 
-function* pagesOf(values: readonly ArrayLike<unknown>[], start: number, end: number): Generator<ManifestRow[]> {
+function* pagesOf(
+  values: readonly ArrayLike<unknown>[],
+  start: number,
+  end: number,
+): Generator<ManifestRow[]> {
   const [uris, labels] = values;
   for (let first = start; first < end; first += PAGE_ITEMS) {
     yield Array.from({ length: Math.min(PAGE_ITEMS, end - first) }, (_, index) => {
@@ -100,7 +104,11 @@ function findColumns(file: ManifestFile, metadata: FileMetaData): string[] {
   const columns = found.filter(({ element }) => element.name === 'uri' || element.name === 'label');
   for (const { element, children } of columns) {
     if (children.length === 0 && element.repetition_type !== 'REPEATED') continue;
-    throw manifestError(file, 'schema', `expected one value per row in the column "${element.name}", got several`);
+    throw manifestError(
+      file,
+      'schema',
+      `expected one value per row in the column "${element.name}", got several`,
+    );
   }
   // In this order, whatever the file's: the rest of this module counts on it.
   return names.includes('label') ? ['uri', 'label'] : ['uri'];

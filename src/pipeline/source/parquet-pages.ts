@@ -51,11 +51,15 @@ export function checkPages(bytes: ArrayBuffer, chunk: ColumnMetaData): void {
   while (values < Number(chunk.num_values)) {
     const header = parquetHeader(reader);
     const body = header.compressed_page_size;
-    if (!isSize(body, bytes.byteLength - reader.offset) || !isSize(header.uncompressed_page_size, MAX_CHUNK_BYTES)) {
+    if (
+      !isSize(body, bytes.byteLength - reader.offset) ||
+      !isSize(header.uncompressed_page_size, MAX_CHUNK_BYTES)
+    ) {
       throw new Error('a page has an impossible size');
     }
     const count = valuesOf(header);
-    const most = header.type === 'DICTIONARY_PAGE' ? header.uncompressed_page_size : Number(chunk.num_values) - values;
+    const most =
+      header.type === 'DICTIONARY_PAGE' ? header.uncompressed_page_size : Number(chunk.num_values) - values;
     if (!isSize(count, most)) throw new Error('a page has an impossible number of values');
     const levels = header.data_page_header_v2;
     if (levels !== undefined) {

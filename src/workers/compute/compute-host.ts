@@ -1,4 +1,5 @@
 import { fork, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { ImagemillError } from '../../contract/errors.ts';
 import type { Part } from '../../contract/ledger.ts';
@@ -87,9 +88,13 @@ export class ComputeHost {
   }
 
   /** Ends the process at once; attempts in progress are rejected. What they wrote without a commit does not count. */
-  close(): void {
+  async close(): Promise<void> {
     this.#closed = true;
-    this.#child?.kill('SIGKILL');
+    const child = this.#child;
+    if (child === null) return;
+    const exited = once(child, 'exit');
+    child.kill('SIGKILL');
+    await exited;
   }
 
   #running(): ChildProcess {

@@ -34,7 +34,7 @@ describe.each(['alexnet-2012', 'alexnet-owt', 'alexnet-small'] as const)('%s', (
   const reference = REFERENCES[name];
   if (reference === undefined) throw new Error(`reference.json lacks ${name}`);
 
-  it('gives the logits and embeddings of PyTorch to 1e-4', { timeout: 120_000 }, async () => {
+  it('gives the logits and embeddings of PyTorch to 1e-4', { timeout: 300_000 }, async () => {
     const architecture = createArchitecture(name, { classes: reference.classes });
     const weights = initialiseWeights(architecture, reference.seed);
     const tensors = [...weights.values()];

@@ -14,7 +14,7 @@ const hasTorchvision = spawnSync(PYTHON, ['-c', 'import torchvision']).status ==
 
 it.skipIf(!hasTorchvision)(
   'gives the logits of a file that torchvision saved, to 1e-4 (skipped: needs python3-torchvision)',
-  { timeout: 180_000 },
+  { timeout: 300_000 },
   async () => {
     const folder = mkdtempSync(join(tmpdir(), 'imagemill-torchvision-'));
     try {

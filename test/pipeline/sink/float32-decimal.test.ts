@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { shortestFloat32 } from '../../../src/pipeline/sink/float32-decimal.ts';
 

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import type { PartFormat, ResultRow } from '../../../src/contract/rows.ts';
 import { createPartEncoder } from '../../../src/pipeline/sink/create-part-encoder.ts';
 import { readPart } from '../../../src/pipeline/sink/read-part.ts';

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { describe, expect, it } from 'vitest';
 import { ImagemillError } from '../../../src/contract/errors.ts';
@@ -147,6 +147,8 @@ describe('readPart, what a text part may hold', () => {
 describe('readPart, what a Parquet part may hold', () => {
   const kvMetadata = [{ key: 'imagemill.schema', value: 'imagemill.results/1' }];
   const uri = { name: 'uri', data: ['a'] };
+  const names = ['uri', 'digest', 'width', 'height', 'ids', 'labels', 'scores', 'model'];
+  const textColumns = names.map((name) => ({ name, data: ['text'] }));
 
   it('refuses a Parquet file that is not a part', async () => {
     const bytes = new Uint8Array(parquetWriteBuffer({ columnData: [uri] }));
@@ -177,10 +179,31 @@ describe('readPart, what a Parquet part may hold', () => {
     );
   });
 
+  it('refuses a part without its checksum', async () => {
+    const bytes = new Uint8Array(parquetWriteBuffer({ columnData: textColumns, kvMetadata }));
+    await expect(decodePart(bytes, 'parquet')).rejects.toThrow(
+      invalid(/expected a checksum under imagemill.crc32, got none/),
+    );
+  });
+
+  it('refuses any damage to the row groups before it decodes them', async () => {
+    const part = encodePart(resultRows(3), 'parquet');
+    const rowGroupsEnd = part.length - 8 - part.readUInt32LE(part.length - 8);
+    expect(rowGroupsEnd).toBeGreaterThan(300);
+    for (let at = 0; at < rowGroupsEnd; at++) {
+      const damaged = Buffer.from(part);
+      damaged[at] = (part[at] as number) ^ 0x10;
+      await expect(decodePart(damaged, 'parquet')).rejects.toThrow(
+        invalid(
+          /expected row groups with the checksum "\d+ [0-9a-f]{8}" of imagemill.crc32, got "\d+ [0-9a-f]{8}"/,
+        ),
+      );
+    }
+  });
+
   it('refuses a column of another type', async () => {
-    const names = ['digest', 'width', 'height', 'ids', 'labels', 'scores', 'model'];
-    const columnData = [uri, ...names.map((name) => ({ name, data: ['text'] }))];
-    const bytes = new Uint8Array(parquetWriteBuffer({ columnData, kvMetadata }));
+    const checked = [...kvMetadata, { key: 'imagemill.crc32', value: '0 00000000' }];
+    const bytes = new Uint8Array(parquetWriteBuffer({ columnData: textColumns, kvMetadata: checked }));
     await expect(decodePart(bytes, 'parquet')).rejects.toThrow(
       invalid(/row 0: expected a result row, got width: .*; ids: /),
     );

@@ -19,20 +19,26 @@ describe('readLines', () => {
   it('gives the same lines however the bytes are cut', async () => {
     const piece = fc.constantFrom('a', 'bcd', '\n', '\r\n', '\r', 'é', '');
     await fc.assert(
-      fc.asyncProperty(fc.array(piece, { maxLength: 30 }), fc.integer({ min: 1, max: 9 }), async (parts, size) => {
-        const text = parts.join('');
-        const bytes = Buffer.from(text);
-        const expected = text.split('\n');
-        if (expected.at(-1) === '') expected.pop();
-        const lines = await linesOf(bytes, size);
-        // A `\r` ends a line only together with the `\n` after it.
-        const ended = expected.map((line, index) =>
-          line.endsWith('\r') && (index < expected.length - 1 || text.endsWith('\n')) ? line.slice(0, -1) : line,
-        );
-        expect(lines.map((line) => Buffer.from(line.bytes).toString())).toEqual(ended);
-        expect(lines.map((line) => line.number)).toEqual(expected.map((_, index) => index + 1));
-        expect(lines.at(-1)?.end ?? 0).toBe(bytes.length);
-      }),
+      fc.asyncProperty(
+        fc.array(piece, { maxLength: 30 }),
+        fc.integer({ min: 1, max: 9 }),
+        async (parts, size) => {
+          const text = parts.join('');
+          const bytes = Buffer.from(text);
+          const expected = text.split('\n');
+          if (expected.at(-1) === '') expected.pop();
+          const lines = await linesOf(bytes, size);
+          // A `\r` ends a line only together with the `\n` after it.
+          const ended = expected.map((line, index) =>
+            line.endsWith('\r') && (index < expected.length - 1 || text.endsWith('\n'))
+              ? line.slice(0, -1)
+              : line,
+          );
+          expect(lines.map((line) => Buffer.from(line.bytes).toString())).toEqual(ended);
+          expect(lines.map((line) => line.number)).toEqual(expected.map((_, index) => index + 1));
+          expect(lines.at(-1)?.end ?? 0).toBe(bytes.length);
+        },
+      ),
     );
   });
 
@@ -52,7 +58,12 @@ describe('readLines', () => {
       }
     }
     const reading = (async () => {
-      for await (const _page of readLines(endless(), { offset: 0, line: 1 }, 1_000, () => new Error('long'))) {
+      for await (const _page of readLines(
+        endless(),
+        { offset: 0, line: 1 },
+        1_000,
+        () => new Error('long'),
+      )) {
         throw new Error('no line was to be found');
       }
     })();

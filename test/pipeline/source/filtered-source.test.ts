@@ -10,19 +10,35 @@ function listingOf(names: readonly string[], pageItems = 3): Listing {
     isImage: (name) => name.endsWith('.jpg'),
     async *list(position) {
       const start = position === undefined ? 0 : Number(position) + 1;
-      const all = names.map((name, index) => ({ item: { uri: `memory://m/${name}` }, name, position: index }));
-      for (let first = start; first < all.length; first += pageItems) yield all.slice(first, first + pageItems);
+      const all = names.map((name, index) => ({
+        item: { uri: `memory://m/${name}` },
+        name,
+        position: index,
+      }));
+      for (let first = start; first < all.length; first += pageItems)
+        yield all.slice(first, first + pageItems);
     },
   };
 }
 
-async function namesOf(names: readonly string[], filters: Parameters<typeof filteredSource>[1]): Promise<string[]> {
+async function namesOf(
+  names: readonly string[],
+  filters: Parameters<typeof filteredSource>[1],
+): Promise<string[]> {
   const entries = await collect(filteredSource(listingOf(names), filters));
   return entries.map(({ item }) => item.uri.slice('memory://m/'.length));
 }
 
 describe('filters', () => {
-  const names = ['a.jpg', 'b.png', 'cats/1.jpg', 'cats/2.png', 'cats/old/3.jpg', 'dogs/.x/4.jpg', 'dogs/5.txt'];
+  const names = [
+    'a.jpg',
+    'b.png',
+    'cats/1.jpg',
+    'cats/2.png',
+    'cats/old/3.jpg',
+    'dogs/.x/4.jpg',
+    'dogs/5.txt',
+  ];
 
   it.each([
     [{}, ['a.jpg', 'cats/1.jpg', 'cats/old/3.jpg', 'dogs/.x/4.jpg']],
@@ -103,13 +119,16 @@ describe('filters', () => {
     expect((await errorOf(collect(source, cursor))).code).toBe(code);
   });
 
-  it.each([{ limit: 0 }, { limit: 1.5 }, { limit: Number.NaN }, { include: [''] }, { exclude: ['a'.repeat(70_000)] }])(
-    'refuse what cannot be used: case %#',
-    async (filters) => {
-      const error = await errorOf((async () => filteredSource(listingOf([]), filters))());
-      expect(error.code).toBe('USAGE');
-    },
-  );
+  it.each([
+    { limit: 0 },
+    { limit: 1.5 },
+    { limit: Number.NaN },
+    { include: [''] },
+    { exclude: ['a'.repeat(70_000)] },
+  ])('refuse what cannot be used: case %#', async (filters) => {
+    const error = await errorOf((async () => filteredSource(listingOf([]), filters))());
+    expect(error.code).toBe('USAGE');
+  });
 
   it('refuse a URI that no shard document would accept', async () => {
     const error = await errorOf(collect(filteredSource(listingOf([`${'a'.repeat(8_200)}.jpg`]), {})));

@@ -14,7 +14,15 @@ function withManifest(lines: readonly string[], key = 'lists/l.jsonl'): TestStor
 
 describe('URIs in a manifest', () => {
   it('are relative to its folder, and may leave it within the bucket', async () => {
-    const stores = withManifest(['a.jpg', './b.jpg', '../c.jpg', 'x/../d.jpg', 'e//f.jpg', '12:30.jpg', ' g.jpg']);
+    const stores = withManifest([
+      'a.jpg',
+      './b.jpg',
+      '../c.jpg',
+      'x/../d.jpg',
+      'e//f.jpg',
+      '12:30.jpg',
+      ' g.jpg',
+    ]);
     expect(await urisOf(await openSource({ uri: 'memory://m/lists/l.jsonl' }, stores))).toEqual([
       'memory://m/lists/a.jpg',
       'memory://m/lists/b.jpg',
@@ -36,9 +44,17 @@ describe('URIs in a manifest', () => {
   });
 
   it('are filtered by their path below the folder, or by the address without its scheme', async () => {
-    const stores = withManifest(['cats/1.jpg', 'memory://m/lists/cats/2.bin', 'memory://other/cats/3.jpg', 'dogs/4.jpg']);
+    const stores = withManifest([
+      'cats/1.jpg',
+      'memory://m/lists/cats/2.bin',
+      'memory://other/cats/3.jpg',
+      'dogs/4.jpg',
+    ]);
     const open = (include: string[]) => openSource({ uri: 'memory://m/lists/l.jsonl', include }, stores);
-    expect(await urisOf(await open(['cats/*']))).toEqual(['memory://m/lists/cats/1.jpg', 'memory://m/lists/cats/2.bin']);
+    expect(await urisOf(await open(['cats/*']))).toEqual([
+      'memory://m/lists/cats/1.jpg',
+      'memory://m/lists/cats/2.bin',
+    ]);
     expect(await urisOf(await open(['other/**']))).toEqual(['memory://other/cats/3.jpg']);
     expect(await urisOf(await open([]))).toHaveLength(4);
   });

@@ -17,7 +17,8 @@ async function openText(name: string, body: string | Uint8Array, chunk = 7): Pro
       getStream: async (key, options) => {
         const bytes = await store.get(key, options);
         return (async function* () {
-          for (let start = 0; start < bytes.length; start += chunk) yield bytes.subarray(start, start + chunk);
+          for (let start = 0; start < bytes.length; start += chunk)
+            yield bytes.subarray(start, start + chunk);
         })();
       },
     }),
@@ -47,7 +48,11 @@ describe('a CSV manifest', () => {
 
   it.each([
     ['no header', '', 'line 1: expected a header with a column "uri"'],
-    ['another header', 'url,label\na.jpg,x\n', 'line 1: expected a header with a column "uri", got: url, label'],
+    [
+      'another header',
+      'url,label\na.jpg,x\n',
+      'line 1: expected a header with a column "uri", got: url, label',
+    ],
     ['two columns of one name', 'uri,uri\na,b\n', 'line 1: expected one column "uri"'],
     ['a field too few', 'uri,label\na,b\n\nc\n', 'line 4: expected 2 fields as in the header, got 1'],
     ['a field too many', 'uri\na\nb,c\n', 'line 3: expected 1 fields as in the header, got 2'],
@@ -58,9 +63,17 @@ describe('a CSV manifest', () => {
     ['a scheme', 'uri\na\n\nhttps://x/y.jpg\n', 'line 4: expected memory://'],
     ['a folder', 'uri\nmemory://m/a/\n', 'line 2: expected an image, got the folder'],
     ['a way out', 'uri\n../../x.jpg\n', 'line 2: expected a path below memory://m/'],
-    ['a long uri', `uri\n${'x'.repeat(8_193)}\n`, 'line 2: expected a "uri" of at most 8192 characters, got 8193'],
+    [
+      'a long uri',
+      `uri\n${'x'.repeat(8_193)}\n`,
+      'line 2: expected a "uri" of at most 8192 characters, got 8193',
+    ],
     ['a long label', `uri,label\na,${'x'.repeat(1_025)}\n`, 'line 2: expected a "label" of at most 1024'],
-    ['a long line', `uri,x\na,b\na,${'x'.repeat(1_100_000)}\n`, 'line 3: expected a line of at most 1048576 bytes'],
+    [
+      'a long line',
+      `uri,x\na,b\na,${'x'.repeat(1_100_000)}\n`,
+      'line 3: expected a line of at most 1048576 bytes',
+    ],
   ])('tells the line of %s', async (_name, body, message) => {
     const said = await fault('l.csv', body);
     expect(said).toContain(message);
@@ -68,7 +81,9 @@ describe('a CSV manifest', () => {
   });
 
   it('tells the line of text that is not UTF-8', async () => {
-    expect(await fault('l.csv', Buffer.from('uri\na\né.jpg\n', 'latin1'))).toContain('line 3: expected UTF-8');
+    expect(await fault('l.csv', Buffer.from('uri\na\né.jpg\n', 'latin1'))).toContain(
+      'line 3: expected UTF-8',
+    );
   });
 
   it('counts the lines inside quoted fields', async () => {
@@ -76,7 +91,13 @@ describe('a CSV manifest', () => {
   });
 
   it('continues from a cursor after any row', async () => {
-    const field = fc.constantFrom('a.jpg', 'é/日本.jpg', 'quoted, "x".jpg', 'line\nbreak.jpg', 'x'.repeat(50));
+    const field = fc.constantFrom(
+      'a.jpg',
+      'é/日本.jpg',
+      'quoted, "x".jpg',
+      'line\nbreak.jpg',
+      'x'.repeat(50),
+    );
     const end = fc.constantFrom('\n', '\r\n', '\n\n', '\r\n\r\n');
     await fc.assert(
       fc.asyncProperty(
@@ -107,7 +128,8 @@ describe('a CSV manifest', () => {
 
 describe('a JSONL manifest', () => {
   it('reads strings and objects, blank lines, a BOM and CRLF', async () => {
-    const body = '\uFEFF"a.jpg"\r\n\r\n{"uri":"b/é.jpg","label":7,"more":[1]}\n  \n{"label":null,"uri":"memory://o/c.png"}';
+    const body =
+      '\uFEFF"a.jpg"\r\n\r\n{"uri":"b/é.jpg","label":7,"more":[1]}\n  \n{"label":null,"uri":"memory://o/c.png"}';
     const expected = [
       ['memory://m/lists/a.jpg', undefined],
       ['memory://m/lists/b/é.jpg', '7'],
@@ -123,7 +145,11 @@ describe('a JSONL manifest', () => {
     ['null', 'null', 'line 1: expected a string or an object with "uri", got null'],
     ['no uri', '{"url":"a"}', 'line 1: expected a "uri" that is a string, got none'],
     ['a number for a uri', '{"uri":1}', 'line 1: expected a "uri" that is a string, got the number 1'],
-    ['an object for a label', '{"uri":"a","label":{}}', 'line 1: expected a "label" that is a string or a number'],
+    [
+      'an object for a label',
+      '{"uri":"a","label":{}}',
+      'line 1: expected a "label" that is a string or a number',
+    ],
     ['a NUL character', '"a\\u0000"', 'line 1: expected a "uri" without NUL'],
     ['a long line', `"a"\n"${'x'.repeat(1_100_000)}"\n`, 'line 2: expected a line of at most 1048576 bytes'],
   ])('tells the line of %s', async (_name, body, message) => {
@@ -156,7 +182,9 @@ describe('either text manifest', () => {
     const junk = fc.oneof(
       fc.uint8Array({ maxLength: 60 }),
       fc
-        .array(fc.constantFrom('uri', ',', '"', '\n', '\r', '{', '}', ':', 'a', '\uFEFF', '/', '..', '[]'), { maxLength: 25 })
+        .array(fc.constantFrom('uri', ',', '"', '\n', '\r', '{', '}', ':', 'a', '\uFEFF', '/', '..', '[]'), {
+          maxLength: 25,
+        })
         .map((parts) => Buffer.from(parts.join(''))),
     );
     await fc.assert(
@@ -195,7 +223,10 @@ describe('either text manifest', () => {
   });
 
   it('ends the stream when the listing is given up', async () => {
-    for (const [name, line] of [['l.csv', 'uri\n'], ['l.jsonl', '"a"\n']] as const) {
+    for (const [name, line] of [
+      ['l.csv', 'uri\n'],
+      ['l.jsonl', '"a"\n'],
+    ] as const) {
       const stores = new TestStores();
       stores.put(`memory://m/${name}`, 'x');
       const store = new MemoryStore(stores.bucket('m'));

@@ -18,7 +18,18 @@ const KEY = fc
 describe('a prefix', () => {
   it('lists images of every supported extension, in key order, with sizes', async () => {
     const stores = new TestStores();
-    const images = ['a.jpg', 'b.JPEG', 'c.jpe', 'd.jfif', 'e.Png', 'f.webp', 'g.gif', 'h.tif', 'i.TIFF', 'z/j.avif'];
+    const images = [
+      'a.jpg',
+      'b.JPEG',
+      'c.jpe',
+      'd.jfif',
+      'e.Png',
+      'f.webp',
+      'g.gif',
+      'h.tif',
+      'i.TIFF',
+      'z/j.avif',
+    ];
     for (const [index, name] of images.entries()) stores.put(`memory://m/in/${name}`, new Uint8Array(index));
     const source = await openSource({ uri: 'memory://m/in' }, stores);
     expect((await collect(source)).map(({ item }) => item)).toEqual(
@@ -28,7 +39,15 @@ describe('a prefix', () => {
 
   it('passes over what is not an image, hidden files, folder markers and neighbours of the prefix', async () => {
     const stores = new TestStores();
-    for (const name of ['in/x.txt', 'in/x.svg', 'in/.x.jpg', 'in/a/._y.jpg', 'in/jpg', 'in2/z.jpg', 'in.jpg']) {
+    for (const name of [
+      'in/x.txt',
+      'in/x.svg',
+      'in/.x.jpg',
+      'in/a/._y.jpg',
+      'in/jpg',
+      'in2/z.jpg',
+      'in.jpg',
+    ]) {
       stores.put(`memory://m/${name}`);
     }
     stores.put('memory://m/in/folder.jpg/', '');
@@ -91,7 +110,9 @@ describe('a prefix', () => {
     const stores = new TestStores();
     const uri = '/nonexistent/folder';
     const detected = await errorOf(openSource({ uri }, stores));
-    const forced = await errorOf(openSource({ uri, kind: 'prefix' }, stores).then((source) => collect(source)));
+    const forced = await errorOf(
+      openSource({ uri, kind: 'prefix' }, stores).then((source) => collect(source)),
+    );
     for (const error of [detected, forced]) {
       expect(error.code).toBe('SOURCE_NOT_FOUND');
       expect(error.message).toContain(uri);
@@ -117,7 +138,8 @@ describe('a prefix', () => {
 
   it('lists 200,000 keys in memory that does not grow with them', async () => {
     const stores = new TestStores();
-    const keyOf = (index: number) => `${String(index).padStart(9, '0')}-some-photograph-with-a-longer-name.jpg`;
+    const keyOf = (index: number) =>
+      `${String(index).padStart(9, '0')}-some-photograph-with-a-longer-name.jpg`;
     async function* pages(): AsyncGenerator<ObjectInfo[]> {
       for (let first = 0; first < 200_000; first += 1_000) {
         yield Array.from({ length: 1_000 }, (_, index) => ({
