@@ -6,7 +6,11 @@ import { MemoryStore } from '../../../src/storage/memory-store.ts';
 import { collect, errorOf, expectResumable, TestStores, wrapStore } from './support.ts';
 
 /** A manifest in memory whose stream comes in chunks of `chunk` bytes. */
-async function openText(name: string, body: string | Uint8Array, chunk = 7): Promise<Source> {
+async function openText(
+  name: string,
+  body: string | Uint8Array,
+  chunk = body.length > 10_000 ? 50_000 : 7,
+): Promise<Source> {
   const stores = new TestStores();
   const uri = `memory://m/lists/${name}`;
   stores.put(uri, body);
