@@ -81,7 +81,7 @@ export class Service {
       await ready;
       return service;
     } catch (error) {
-      await redis.stop();
+      await service.kill();
       throw error;
     }
   }
@@ -141,10 +141,15 @@ export class Service {
     const exited = once(this.#worker, 'exit');
     this.#worker.kill('SIGTERM');
     await exited;
-    await this.#redis.stop();
     const report = /event loop delay p99: control ([\d.]+) ms, compute ([\d.]+) ms/.exec(this.#stderr());
     if (report === null) throw new Error(`the worker reported no event loop delay: ${this.#stderr().trim()}`);
     return { control: Number(report[1]), compute: Number(report[2]) };
+  }
+
+  /** Ends whatever still runs; does no harm after {@link stop}. */
+  async kill(): Promise<void> {
+    this.#worker.kill('SIGKILL');
+    await this.#redis.stop();
   }
 }
 

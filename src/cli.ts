@@ -10,6 +10,8 @@ async function main(): Promise<void> {
     if (error.code === 'EPIPE') process.exit(EXIT.done);
     throw error;
   });
+  // Node 20 is supported here for as long as it is supported there; the warning is not for users of this command.
+  process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
   let exitCode: number = EXIT.done;
   const program = createProgram(process, (code) => {
     exitCode = code;

@@ -31,7 +31,7 @@ export interface LoadOptions {
   readonly preprocessing?: Partial<Preprocessing>;
 }
 
-export interface WeightsSource {
+interface WeightsSource {
   readonly kind: 'weights';
   readonly weights: StateDict;
 }

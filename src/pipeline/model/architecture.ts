@@ -5,7 +5,7 @@
 import type { Preprocessing } from '../../contract/model-card.ts';
 
 /** How a weight tensor starts. `he-normal` and `uniform-fan-in` depend on fan-in = inputs per output value. */
-export type WeightInit =
+type WeightInit =
   /** N(0, std²). */
   | { readonly kind: 'normal'; readonly std: number }
   /** N(0, 2 / fan-in): He et al. 2015, arXiv 1502.01852. */
@@ -13,7 +13,7 @@ export type WeightInit =
   /** U(−1/√fan-in, 1/√fan-in): the default of torch's Conv2d and Linear. */
   | { readonly kind: 'uniform-fan-in' };
 
-export type BiasInit =
+type BiasInit =
   { readonly kind: 'constant'; readonly value: number } | { readonly kind: 'uniform-fan-in' };
 
 export interface Init {
@@ -60,7 +60,7 @@ export type Layer =
   | LinearLayer;
 
 /** A named run of layers; parameters are named `<block>.<index in block>.weight`, as torch's Sequential does. */
-export interface Block {
+interface Block {
   readonly name: string;
   readonly layers: readonly Layer[];
 }

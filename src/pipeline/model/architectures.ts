@@ -5,7 +5,7 @@ import type { Architecture, ConvLayer, Init, Layer, LinearLayer } from './archit
 export const ARCHITECTURE_NAMES = ['alexnet-2012', 'alexnet-caffe', 'alexnet-owt', 'alexnet-small'] as const;
 export type ArchitectureName = (typeof ARCHITECTURE_NAMES)[number];
 
-export type Activation = 'relu' | 'tanh';
+type Activation = 'relu' | 'tanh';
 
 export interface ArchitectureOptions {
   readonly classes: number;

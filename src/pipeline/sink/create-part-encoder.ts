@@ -22,7 +22,8 @@ export function partExtension(format: PartFormat): `.${PartFormat}` {
  * An encoder of one part. The bytes depend on the rows alone, not on how they are split into `rows()` calls, and
  * nothing of a row is kept by reference, so its arrays may be reused as soon as `rows()` returns.
  * Memory stays flat: what is not yet handed out is at most one row group (Parquet), or nothing (JSONL, CSV).
- * A call that throws has added none of its rows.
+ * A call that throws has added none of its rows. `end()` of a Parquet part writes the whole footer at once, which takes
+ * milliseconds for 1,000 rows and some 0.2 s for 1,000,000.
  * @throws ImagemillError CONTRACT_INVALID from `rows()` for a row that no format can hold,
  *   INTERNAL when used after `end()`
  */

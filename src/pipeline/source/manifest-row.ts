@@ -175,5 +175,5 @@ function shorten(text: string): string {
 function describe(value: unknown): string {
   if (value === undefined || value === null) return 'none';
   if (Array.isArray(value)) return 'a list';
-  return typeof value === 'object' ? 'an object' : `the ${typeof value} ${String(value)}`;
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
 }

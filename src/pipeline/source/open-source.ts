@@ -118,10 +118,19 @@ function holdsTars(page: readonly ObjectInfo[]): boolean {
 /** One object that the URI names; null where there is none, as for every folder. */
 async function findObject(uri: string, resolver: StoreResolver): Promise<Listing | null> {
   if (uri.endsWith('/')) return null;
-  const { store, key } = resolver.resolve(uri);
-  if (key === '') return null;
-  const object = await headObject({ store, key }, uri);
-  return object === null ? null : singleListing(store, object);
+  const located = locate(uri, resolver);
+  const object = located === null ? null : await headObject(located, uri);
+  return located === null || object === null ? null : singleListing(located.store, object);
+}
+
+/** Where the object of this URI would be; null where it can only be a folder, as for a whole bucket. */
+function locate(uri: string, resolver: StoreResolver): ResolvedObject | null {
+  try {
+    return resolver.resolve(uri);
+  } catch (error) {
+    if (error instanceof ImagemillError && error.code === 'URI_INVALID') return null;
+    throw error;
+  }
 }
 
 async function headObject({ store, key }: ResolvedObject, uri: string): Promise<ObjectInfo | null> {

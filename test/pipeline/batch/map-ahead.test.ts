@@ -56,7 +56,7 @@ describe('mapAhead', () => {
       expect((await mapped.next()).value).toBe(0);
       if (failing) await expect(mapped.next()).rejects.toThrow('no');
       else await mapped.return(undefined);
-      expect(disposed.sort()).toEqual(failing ? [2, 3] : [1, 2]);
+      expect(disposed.sort((a, b) => a - b)).toEqual(failing ? [2, 3] : [1, 2]);
     }
   });
 });

@@ -22,7 +22,7 @@ export interface ForeignModel {
   readonly names?: readonly [string, string];
 }
 
-export const FOREIGN_CLASSES = 4;
+const FOREIGN_CLASSES = 4;
 
 /** (4, 3): one row per class. */
 const WEIGHT = [1, -0.5, 0.25, -1, 0.5, 0.75, 0.125, 1, -0.25, 0.5, -1, 1];

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { filteredSource } from '../../../src/pipeline/source/filtered-source.ts';
 import type { Listing } from '../../../src/pipeline/source/listing.ts';

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { openSource } from '../../../src/pipeline/source/open-source.ts';
 import type { Source } from '../../../src/pipeline/source/source.ts';
@@ -148,7 +148,7 @@ describe('a JSONL manifest', () => {
     ['a list', '"a"\n\n["b"]\n', 'line 3: expected a string or an object with "uri", got ["b"]'],
     ['null', 'null', 'line 1: expected a string or an object with "uri", got null'],
     ['no uri', '{"url":"a"}', 'line 1: expected a "uri" that is a string, got none'],
-    ['a number for a uri', '{"uri":1}', 'line 1: expected a "uri" that is a string, got the number 1'],
+    ['a number for a uri', '{"uri":1}', 'line 1: expected a "uri" that is a string, got a number'],
     [
       'an object for a label',
       '{"uri":"a","label":{}}',

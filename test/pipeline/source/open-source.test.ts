@@ -5,6 +5,8 @@ import { describe, expect, it } from 'vitest';
 import { ImagemillError } from '../../../src/contract/errors.ts';
 import { openListing, openSource } from '../../../src/pipeline/source/open-source.ts';
 import { MemoryStore } from '../../../src/storage/memory-store.ts';
+import { readSettings } from '../../../src/config/environment.ts';
+import { createStoreResolver } from '../../../src/storage/resolver.ts';
 import { collect, errorOf, TestStores, urisOf, wrapStore } from './support.ts';
 import { END_OF_TAR, member } from './tar-fixture.ts';
 
@@ -132,5 +134,56 @@ describe('openSource', () => {
         expect([name, error.code]).toEqual([name, expected]);
       }
     }
+  });
+});
+
+describe('with the resolver that runs use', () => {
+  const resolver = createStoreResolver({ s3: readSettings({}).s3 });
+
+  it('opens every kind of source', async () => {
+    const objects = {
+      'p/a.jpg': 'x',
+      'p/sub/b b.png': 'x',
+      'l.csv': 'uri,label\np/a.jpg,cat\nmemory://other/c.jpg,\n/files/d e.jpg,dog\n',
+      't/0.tar': tar,
+      't/1.tar': tar,
+    };
+    for (const [key, body] of Object.entries(objects)) {
+      const { store, key: name } = resolver.resolve(`memory://kinds/${key}`);
+      await store.put(name, Buffer.from(body));
+    }
+    const list = async (uri: string) => urisOf(await openSource({ uri }, resolver));
+    expect(await list('memory://kinds/p')).toEqual([
+      'memory://kinds/p/a.jpg',
+      'memory://kinds/p/sub/b b.png',
+    ]);
+    expect(await list('memory://kinds/p/a.jpg')).toEqual(['memory://kinds/p/a.jpg']);
+    expect(await list('memory://kinds')).toHaveLength(2);
+    expect(await list('memory://nothing')).toEqual([]);
+    expect(await list('memory://kinds/t/')).toEqual([
+      'memory://kinds/t/0.tar#m.jpg',
+      'memory://kinds/t/1.tar#m.jpg',
+    ]);
+    expect(await list('memory://kinds/t/{0..1}.tar')).toHaveLength(2);
+    expect(await list('memory://kinds/l.csv')).toEqual([
+      'memory://kinds/p/a.jpg',
+      'memory://other/c.jpg',
+      'file:///files/d%20e.jpg',
+    ]);
+  });
+
+  it('refuses addresses that no store has', async () => {
+    for (const uri of [
+      'ftp://x/y/',
+      's3:/bucket/x',
+      's3:///x',
+      'https://x/y.jpg',
+      'ftp://x/l.csv',
+      'ftp://x/a.tar',
+    ]) {
+      expect([uri, (await errorOf(openSource({ uri }, resolver))).code]).toEqual([uri, 'URI_INVALID']);
+    }
+    const missing = await errorOf(openSource({ uri: '/nonexistent/photos' }, resolver));
+    expect(missing.code).toBe('SOURCE_NOT_FOUND');
   });
 });

@@ -31,6 +31,7 @@ export class TestStores implements StoreResolver {
   resolve(uri: string): { store: ObjectStore; key: string } {
     if (!uri.startsWith('memory://')) return { store: new FileStore('/'), key: pathOf(uri).slice(1) };
     const { name, key } = splitMemoryUri(uri);
+    if (key === '') throw new ImagemillError('URI_INVALID', `expected an object, got a folder in ${uri}`);
     return { store: this.replaced.get(name) ?? new MemoryStore(this.bucket(name)), key };
   }
 

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { openSource } from '../../../src/pipeline/source/open-source.ts';
 import type { Source } from '../../../src/pipeline/source/source.ts';

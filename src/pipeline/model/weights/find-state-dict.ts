@@ -41,7 +41,7 @@ function tensorsOf(dict: PickleDict, depth: number): Map<string, TorchTensor> | 
 }
 
 /** Removes `module.` and `model.` from the front of the names for as long as every name has it. */
-export function withoutWrapperPrefixes<T>(named: ReadonlyMap<string, T>): ReadonlyMap<string, T> {
+function withoutWrapperPrefixes<T>(named: ReadonlyMap<string, T>): ReadonlyMap<string, T> {
   let current = named;
   for (;;) {
     const names = [...current.keys()];

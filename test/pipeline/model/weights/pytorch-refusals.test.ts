@@ -49,7 +49,7 @@ describe('what readPyTorch refuses', () => {
 
   const overlapping = (): Uint8Array => {
     const members = Array.from({ length: 50 }, (_, i) => [`a/data/${i}`, new Uint8Array(64)] as const);
-    const keys = members.map((_, i) => tensor({ key: String(i), length: 16, shape: [16] }));
+    const keys = members.map((_, i) => tensor({ key: String(i), length: 1000, shape: [1000] }));
     const object = dict(...keys.flatMap((value, i) => [text(String(i)), value]));
     const file = zip([['a/data.pkl', pickled(object)], ...members], { crc: 0 });
     const view = new DataView(file.buffer);
@@ -90,7 +90,7 @@ describe('what readPyTorch refuses', () => {
       archive(w(tensor({ length: 5 })), { 0: four }),
       /"0" to have 20 bytes, got 16/,
     ],
-    ['members that overlap', overlapping(), /"\d+" to have 64 bytes, got 4000|not to overlap/],
+    ['members that overlap', overlapping(), /members of the archive not to overlap/],
     [
       'a storage of two types',
       archive(dict(text('a'), tensor(), text('b'), tensor({ storageType: 'IntStorage' })), { 0: four }),

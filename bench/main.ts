@@ -1,0 +1,49 @@
+/** Entry of the benchmarks; `scripts/bench.mjs` sets the machine up first. */
+import { parseArgs } from 'node:util';
+import { benchClassify } from './classify.ts';
+import { benchMemory } from './memory.ts';
+import { benchPlan } from './plan.ts';
+
+const DEFAULT_IMAGES = { classify: 2_400, memory: 20_000, plan: 1_000_000 } as const;
+type Benchmark = keyof typeof DEFAULT_IMAGES;
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    images: { type: 'string' },
+    repetitions: { type: 'string', default: '3' },
+    'skip-peers': { type: 'boolean', default: false },
+    cli: { type: 'string', default: 'dist/cli.js' },
+  },
+});
+
+function isBenchmark(name: string | undefined): name is Benchmark {
+  return name !== undefined && name in DEFAULT_IMAGES;
+}
+
+function positiveInteger(option: string, text: string): number {
+  const value = Number(text);
+  if (Number.isInteger(value) && value > 0) return value;
+  throw new Error(`expected ${option} of 1 or more, got ${text}`);
+}
+
+async function main(): Promise<void> {
+  const name = positionals[0];
+  if (!isBenchmark(name) || positionals.length > 1) {
+    throw new Error(`expected one of ${Object.keys(DEFAULT_IMAGES).join(', ')}, got ${positionals.join(' ')}`);
+  }
+  const images = positiveInteger('--images', values.images ?? String(DEFAULT_IMAGES[name]));
+  const repetitions = positiveInteger('--repetitions', values.repetitions);
+  const { cli } = values;
+  if (name === 'classify') {
+    await benchClassify({ images, repetitions, skipPeers: values['skip-peers'], cli });
+  } else if (name === 'memory') await benchMemory({ images, cli });
+  else await benchPlan({ keys: images });
+}
+
+try {
+  await main();
+} catch (error) {
+  process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,53 @@
+// `npm run bench:classify`, and `node scripts/bench.mjs classify|memory|plan`: sets the machine up, builds, and runs one
+// benchmark. See docs/benchmarks.md.
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, statSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { setUp } from './setup.mjs';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const args = process.argv.slice(2);
+
+setUp();
+if (args.includes('classify') && !args.includes('--skip-peers')) {
+  installTransformers();
+  installTorchvision();
+}
+// Whoever names a built command wants that one measured.
+if (!args.some((arg) => arg.startsWith('--cli'))) run('scripts/build.mjs');
+run('--import', 'tsx', fileURLToPath(new URL('../bench/main.ts', import.meta.url)), ...args);
+
+function run(...nodeArgs) {
+  const { status } = spawnSync(process.execPath, nodeArgs, { cwd: root, stdio: 'inherit' });
+  if (status !== 0) process.exit(status ?? 1);
+}
+
+/** A failure is told and leaves the peer out; the rest can still be measured. */
+function installTransformers() {
+  const folder = `${root}/bench/peers`;
+  const installed = `${folder}/node_modules/.package-lock.json`;
+  const lock = `${folder}/package-lock.json`;
+  if (existsSync(installed) && statSync(installed).mtimeMs >= statSync(lock).mtimeMs) return;
+  console.error('bench: installing the peers of bench/peers');
+  try {
+    // Scripts are left out: the one there is fetches a CUDA library that nothing here uses.
+    execFileSync('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], {
+      cwd: folder,
+      stdio: 'inherit',
+    });
+  } catch (error) {
+    console.error(`bench: ${error.message}`);
+  }
+}
+
+function installTorchvision() {
+  const isThere = () =>
+    spawnSync('/usr/bin/python3', ['-c', 'import torch, torchvision, PIL'], { stdio: 'ignore' }).status === 0;
+  if (isThere() || process.getuid?.() !== 0) return;
+  console.error('bench: installing python3-torch and python3-torchvision');
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  const stdio = ['ignore', 'ignore', 'inherit'];
+  spawnSync('apt-get', ['update', '-qq'], { env, stdio });
+  const packages = ['python3-torch', 'python3-torchvision', 'python3-pil'];
+  spawnSync('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages], { env, stdio });
+}
