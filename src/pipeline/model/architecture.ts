@@ -13,8 +13,7 @@ type WeightInit =
   /** U(−1/√fan-in, 1/√fan-in): the default of torch's Conv2d and Linear. */
   | { readonly kind: 'uniform-fan-in' };
 
-type BiasInit =
-  { readonly kind: 'constant'; readonly value: number } | { readonly kind: 'uniform-fan-in' };
+type BiasInit = { readonly kind: 'constant'; readonly value: number } | { readonly kind: 'uniform-fan-in' };
 
 export interface Init {
   readonly weight: WeightInit;
