@@ -31,7 +31,9 @@ export function runChild(
       if (code === 0) resolve(stdout);
       else
         reject(
-          new Error(`${command} ${args.join(' ')} ended with ${signal ?? code}: ${stderr.trim().slice(-2_000)}`),
+          new Error(
+            `${command} ${args.join(' ')} ended with ${signal ?? code}: ${stderr.trim().slice(-2_000)}`,
+          ),
         );
     });
   });
@@ -44,10 +46,10 @@ export async function measureInChild<R>(
   options: ChildOptions = {},
 ): Promise<R> {
   const command = ['--import', 'tsx', fileURLToPath(module), ...args];
-  return lastJson<R>(await runChild(process.execPath, command, options));
+  return lastJson(await runChild(process.execPath, command, options)) as R;
 }
 
 /** The JSON document on the last line. */
-export function lastJson<R>(stdout: string): R {
-  return JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as R;
+export function lastJson(stdout: string): unknown {
+  return JSON.parse(stdout.trim().split('\n').at(-1) ?? '');
 }

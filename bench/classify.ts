@@ -65,7 +65,13 @@ export async function benchClassify(options: ClassifyBenchOptions): Promise<void
   say();
   sayChecks(checks);
   await writeResults('classify', {
-    settings: { images, repetitions, architecture: ARCHITECTURE, batchSize: BATCH_SIZE, shardSize: SHARD_SIZE },
+    settings: {
+      images,
+      repetitions,
+      architecture: ARCHITECTURE,
+      batchSize: BATCH_SIZE,
+      shardSize: SHARD_SIZE,
+    },
     checks,
     peers: peers.map(({ name, setting, trial }) => ({ name, setting, trialImagesPerSecond: trial })),
     skipped,
@@ -118,7 +124,13 @@ async function measureEndToEnd(
   try {
     const warmUp = Math.min(WARM_UP_IMAGES, images);
     await service.classify({ photos, model, out: 'warm-up', shardSize: SHARD_SIZE, limit: warmUp });
-    const run = await service.classify({ photos, model, out: 'measured', shardSize: SHARD_SIZE, limit: images });
+    const run = await service.classify({
+      photos,
+      model,
+      out: 'measured',
+      shardSize: SHARD_SIZE,
+      limit: images,
+    });
     if (run.labelled !== images) throw new Error(`expected ${images} labelled images, got ${run.labelled}`);
     const ids = await service.bestIds(run.out);
     const delays = await service.stop();

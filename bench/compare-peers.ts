@@ -97,5 +97,5 @@ async function fastest(
 }
 
 async function runPeer(command: string, args: readonly string[]): Promise<PeerResult> {
-  return lastJson<PeerResult>(await runChild(command, args));
+  return lastJson(await runChild(command, args)) as PeerResult;
 }

@@ -30,7 +30,9 @@ function positiveInteger(option: string, text: string): number {
 async function main(): Promise<void> {
   const name = positionals[0];
   if (!isBenchmark(name) || positionals.length > 1) {
-    throw new Error(`expected one of ${Object.keys(DEFAULT_IMAGES).join(', ')}, got ${positionals.join(' ')}`);
+    throw new Error(
+      `expected one of ${Object.keys(DEFAULT_IMAGES).join(', ')}, got ${positionals.join(' ')}`,
+    );
   }
   const images = positiveInteger('--images', values.images ?? String(DEFAULT_IMAGES[name]));
   const repetitions = positiveInteger('--repetitions', values.repetitions);

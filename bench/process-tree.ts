@@ -47,7 +47,9 @@ function memoryOf(pid: number): number {
 
 function cpuSecondsOf(pid: number): number {
   // The command's name, in parentheses, may hold spaces: fields are counted behind it (proc(5): utime 14, stime 15).
-  const fields = read(`/proc/${pid}/stat`).replace(/^.*\) /s, '').split(' ');
+  const fields = read(`/proc/${pid}/stat`)
+    .replace(/^.*\) /s, '')
+    .split(' ');
   return (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) / CLOCK_TICKS_PER_SECOND;
 }
 

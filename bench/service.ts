@@ -100,7 +100,7 @@ export class Service {
       .concat(['--format', 'parquet', '--top-k', '5']);
     const stdout = await runChild(process.execPath, args, { env: environment(this.#redis.url) });
     const after = treeCpuSeconds(this.pid);
-    const summary = lastJson<{ items: number; labelled: number; seconds: number }>(stdout);
+    const summary = lastJson(stdout) as { items: number; labelled: number; seconds: number };
     const commits = await readCommits(out);
     const { createdAt } = JSON.parse(await readFile(join(out, 'run.json'), 'utf8')) as { createdAt: string };
     const firstStartMs = Math.min(

@@ -5,7 +5,8 @@ export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const upper = sorted[Math.floor(sorted.length / 2)];
   const lower = sorted[Math.ceil(sorted.length / 2) - 1];
-  if (upper === undefined || lower === undefined) throw new RangeError('expected one value or more, got none');
+  if (upper === undefined || lower === undefined)
+    throw new RangeError('expected one value or more, got none');
   return (lower + upper) / 2;
 }
 
@@ -15,7 +16,9 @@ export function median(values: readonly number[]): number {
  */
 export function medianRatio(values: readonly number[], references: readonly number[]): number {
   if (values.length !== references.length) {
-    throw new RangeError(`expected as many references as values, got ${references.length} for ${values.length}`);
+    throw new RangeError(
+      `expected as many references as values, got ${references.length} for ${values.length}`,
+    );
   }
   return median(values.map((value, index) => value / (references[index] ?? Number.NaN)));
 }

@@ -7,6 +7,7 @@ import { setUp } from './setup.mjs';
 const root = fileURLToPath(new URL('..', import.meta.url));
 setUp({ tests: true });
 
+/** @type {[name: string, command: string[]][]} */
 const checks = [
   ['build', ['node', 'scripts/build.mjs']],
   ['types', ['npx', 'tsc', '--noEmit', '-p', 'tsconfig.json']],

@@ -42,7 +42,8 @@ async function rowsOf(out: string): Promise<ResultRow[]> {
 }
 
 const lines = (text: string) => text.split('\n').filter((line) => line !== '');
-const names = (rows: readonly { uri: string }[]) => rows.map(({ uri }) => uri.split('/').at(-1)).sort();
+const names = (rows: readonly { uri: string }[]): string[] =>
+  rows.map(({ uri }) => uri.split('/').at(-1) ?? '').sort();
 
 describe('imagemill classify, embedded', { timeout: 120_000 }, () => {
   it('labels a folder, records bad files with a code, and ends with exit code 3', async () => {

@@ -1,5 +1,7 @@
 /** Messages between the owner of a device thread and the thread. */
 import { ERROR_CATALOGUE, asImagemillError, ImagemillError, type ErrorCode } from '../../contract/errors.ts';
+import type { ModelCard } from '../../contract/model-card.ts';
+import type { CompileOptions } from '../model/onnx/classifier-ends.ts';
 import type { Classification, ClassifierGraph, EngineName } from './engine.ts';
 
 export interface DeviceThreadOptions {
@@ -10,9 +12,19 @@ export interface DeviceThreadOptions {
   readonly threads: number;
 }
 
-/** `workerData` of the thread; the graph's buffer is transferred. */
+/** A model's file, to be compiled in the thread: that takes a second with large weights. */
+export interface UncompiledModel {
+  readonly bytes: Uint8Array;
+  readonly card: ModelCard;
+  readonly compile: CompileOptions;
+}
+
+/** What a batch has to look like, and what comes out. */
+export type GraphGeometry = Omit<ClassifierGraph, 'onnx'>;
+
+/** `workerData` of the thread; the buffer of the graph or of the model's file is transferred. */
 export interface DeviceThreadStart extends DeviceThreadOptions {
-  readonly graph: ClassifierGraph;
+  readonly model: ClassifierGraph | UncompiledModel;
 }
 
 export interface ClassifyRequest {
@@ -27,7 +39,7 @@ export interface ErrorMessage {
 }
 
 export type DeviceThreadReply =
-  | { readonly kind: 'ready' }
+  | { readonly kind: 'ready'; readonly graph: GraphGeometry }
   | { readonly kind: 'refused'; readonly error: ErrorMessage }
   | {
       readonly kind: 'classified';

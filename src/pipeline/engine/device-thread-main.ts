@@ -5,16 +5,18 @@ import {
   type ClassifyRequest,
   type DeviceThreadReply,
   type DeviceThreadStart,
+  type GraphGeometry,
 } from './device-protocol.ts';
-import type { Classification, Classifier, EngineName } from './engine.ts';
+import type { Classification, Classifier, ClassifierGraph, EngineName } from './engine.ts';
+import { compileFromCard } from './load-model.ts';
 
-type CreateClassifier = (start: DeviceThreadStart) => Promise<Classifier>;
+type CreateClassifier = (graph: ClassifierGraph, start: DeviceThreadStart) => Promise<Classifier>;
 
 /** Engines load their library only where they are used. */
 const ENGINE_LOADERS: Record<EngineName, CreateClassifier> = {
-  onnxruntime: async (start) => {
+  onnxruntime: async (graph, start) => {
     const { OnnxruntimeClassifier } = await import('./onnxruntime/classifier.ts');
-    return OnnxruntimeClassifier.create(start.graph, start);
+    return OnnxruntimeClassifier.create(graph, start);
   },
 };
 
@@ -40,8 +42,13 @@ async function classify(classifier: Classifier, request: ClassifyRequest): Promi
 
 async function main(start: DeviceThreadStart): Promise<void> {
   let classifier: Classifier;
+  let geometry: GraphGeometry;
   try {
-    classifier = await ENGINE_LOADERS[start.engine](start);
+    const { model } = start;
+    const { onnx, ...rest } =
+      'onnx' in model ? model : compileFromCard(model.bytes, model.card, model.compile);
+    geometry = rest;
+    classifier = await ENGINE_LOADERS[start.engine]({ onnx, ...rest }, start);
   } catch (error) {
     reply({ kind: 'refused', error: encodeError(error) });
     return;
@@ -50,7 +57,7 @@ async function main(start: DeviceThreadStart): Promise<void> {
   parentPort?.on('message', (request: ClassifyRequest) => {
     last = last.then(() => classify(classifier, request));
   });
-  reply({ kind: 'ready' });
+  reply({ kind: 'ready', graph: geometry });
 }
 
 await main(workerData as DeviceThreadStart);

@@ -10,6 +10,8 @@ import {
   type DeviceThreadOptions,
   type DeviceThreadReply,
   type DeviceThreadStart,
+  type GraphGeometry,
+  type UncompiledModel,
 } from './device-protocol.ts';
 import type { Classification, ClassifierGraph } from './engine.ts';
 
@@ -40,19 +42,23 @@ const RUNS_FROM_SOURCES = import.meta.url.endsWith('.ts');
 export class DeviceThread {
   readonly #worker: Worker;
   readonly #pending = new Map<number, Pending>();
-  readonly #ready: Promise<void>;
+  readonly #ready: Promise<GraphGeometry>;
+  #graph: GraphGeometry | null = null;
   #nextId = 0;
   #ended: ImagemillError | null = null;
 
   /**
-   * Starts a thread and waits until its session is ready. The graph's buffer is transferred: it cannot be used
-   * again afterwards.
-   * @throws ImagemillError ENGINE_UNAVAILABLE, ENGINE_FAILED
+   * Starts a thread and waits until its session is ready.
+   * @param model a graph, or a model's file that the thread compiles; its buffer is transferred and cannot be used again
+   * @throws ImagemillError ENGINE_UNAVAILABLE, ENGINE_FAILED; MODEL_DIGEST_CHANGED, MODEL_* for a file
    */
-  static async start(graph: ClassifierGraph, options: DeviceThreadOptions): Promise<DeviceThread> {
-    const thread = new DeviceThread(graph, options);
+  static async start(
+    model: ClassifierGraph | UncompiledModel,
+    options: DeviceThreadOptions,
+  ): Promise<DeviceThread> {
+    const thread = new DeviceThread(model, options);
     try {
-      await thread.#ready;
+      thread.#graph = await thread.#ready;
       return thread;
     } catch (error) {
       await thread.terminate();
@@ -60,13 +66,16 @@ export class DeviceThread {
     }
   }
 
-  private constructor(graph: ClassifierGraph, options: DeviceThreadOptions) {
-    const onnx = ownBuffer(graph.onnx);
-    const start: DeviceThreadStart = { ...options, graph: { ...graph, onnx } };
-    this.#worker = startWorker(start, [onnx.buffer]);
+  private constructor(model: ClassifierGraph | UncompiledModel, options: DeviceThreadOptions) {
+    const bytes = ownBuffer('onnx' in model ? model.onnx : model.bytes);
+    const start: DeviceThreadStart = {
+      ...options,
+      model: 'onnx' in model ? { ...model, onnx: bytes } : { ...model, bytes },
+    };
+    this.#worker = startWorker(start, [bytes.buffer]);
     this.#ready = new Promise((resolve, reject) => {
       this.#worker.on('message', (reply: DeviceThreadReply) => {
-        if (reply.kind === 'ready') resolve();
+        if (reply.kind === 'ready') resolve(reply.graph);
         else if (reply.kind === 'refused') reject(decodeError(reply.error));
         else this.#settle(reply);
       });
@@ -78,6 +87,11 @@ export class DeviceThread {
       this.#worker.on('error', (error) => end(error.message));
       this.#worker.on('exit', (code) => end(`exit code ${code}`));
     });
+  }
+
+  get graph(): GraphGeometry {
+    if (this.#graph === null) throw new ImagemillError('INTERNAL', 'the device thread is not ready yet');
+    return this.#graph;
   }
 
   /**

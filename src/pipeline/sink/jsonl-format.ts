@@ -1,6 +1,5 @@
 import { ImagemillError } from '../../contract/errors.ts';
-import type { ResultRow } from '../../contract/rows.ts';
-import { canonicalRow, parseRow, type CanonicalRow } from './canonical-row.ts';
+import { parseRow, type CanonicalRow } from './canonical-row.ts';
 import { shortestFloat32 } from './float32-decimal.ts';
 import type { FormatEncoder } from './format-encoder.ts';
 import { batched } from './read-batches.ts';
@@ -14,15 +13,6 @@ export function createJsonlEncoder(): FormatEncoder {
     rows: (rows) => encodeLines(rows.map(canonicalJson)),
     end: () => new Uint8Array(0),
   };
-}
-
-/**
- * A result row as one line of JSON in the documented field order, without the line feed: scores and embeddings are
- * the shortest decimals that read back as the same float32.
- * @throws ImagemillError CONTRACT_INVALID
- */
-export function resultRowJson(row: ResultRow): string {
-  return canonicalJson(canonicalRow(row, row.embedding !== undefined, `result row of ${row.uri}`));
 }
 
 /** UTF-8 of the lines, each with a line feed at its end. */

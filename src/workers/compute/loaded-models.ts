@@ -4,7 +4,7 @@ import { ImagemillError } from '../../contract/errors.ts';
 import type { Run } from '../../contract/run.ts';
 import { SlabPool } from '../../pipeline/batch/slab-pool.ts';
 import { SLABS_PER_SHARD, type ClassifyResources } from '../../pipeline/classify-resources.ts';
-import { compileFromCard } from '../../pipeline/engine/load-model.ts';
+import type { UncompiledModel } from '../../pipeline/engine/device-protocol.ts';
 import { DeviceThread } from '../../pipeline/engine/device-thread.ts';
 import { ENGINES, type EngineName } from '../../pipeline/engine/engine.ts';
 import { sha256Json } from '../../storage/digest.ts';
@@ -81,12 +81,12 @@ export class LoadedModels {
     const bytes = await readModel(resolver, run.model.uri, onStep);
     onStep();
     const thread = await this.#startThread({
-      model: compileFromCard(bytes, run.model, { topK, batchSize, crops, embeddings }),
+      model: { bytes, card: run.model, compile: { topK, batchSize, crops, embeddings } },
       engine: engineName,
       threads: engineThreads ?? availableParallelism(),
     });
     onStep();
-    const graph = compileFromCard(bytes, run.model, { topK, batchSize, crops, embeddings });
+    const { graph } = thread;
     const slabBytes = graph.batchSize * graph.cropsPerItem * graph.height * graph.width * 3;
     const model: OpenModel = {
       graph,
@@ -98,7 +98,7 @@ export class LoadedModels {
   }
 
   async #startThread(start: {
-    readonly model: Parameters<typeof DeviceThread.start>[0];
+    readonly model: UncompiledModel;
     readonly engine: EngineName;
     readonly threads: number;
   }): Promise<DeviceThread> {
@@ -109,7 +109,7 @@ export class LoadedModels {
     if (existsSync('/proc/driver/nvidia/version')) {
       try {
         return await DeviceThread.start(
-          { ...model, onnx: model.onnx.slice() },
+          { ...model, bytes: model.bytes.slice() },
           { engine, device: 'cuda:0', threads },
         );
       } catch (error) {
