@@ -16,12 +16,14 @@ import {
 } from '../src/pipeline/model/onnx/graph-builder.ts';
 import { ProtoWriter } from '../src/pipeline/model/onnx/protobuf.ts';
 import { writeSafetensors } from '../src/pipeline/model/weights/safetensors.ts';
-import type { StateDict, WeightTensor } from '../src/pipeline/model/weights/state-dict.ts';
+import type { StateDict } from '../src/pipeline/model/weights/state-dict.ts';
 
 export const CLASSES = 1_000;
 const SEED = 0;
 /** Goes into the names of cached files: whoever changes how weights are made counts it up. */
-const VERSION = 1;
+const VERSION = 3;
+/** In pixels of the input: what is finer than this is left to chance in no trained net either. */
+const FIRST_LAYER_BLUR_SIGMA = 6;
 
 const IR_VERSION = 8;
 const OPSET = 17;
@@ -45,7 +47,7 @@ export async function prepareModel(cache: string, name: ArchitectureName): Promi
   };
   if (existsSync(folder)) return model;
   const architecture = createArchitecture(name, { classes: CLASSES });
-  const weights = opinionatedWeights(initialiseWeights(architecture, SEED));
+  const weights = opinionatedWeights(architecture, initialiseWeights(architecture, SEED));
   // Built under another name, so that an interrupted run leaves nothing that looks complete.
   const draft = `${folder}.${process.pid}`;
   await writeFiles(draft, {
@@ -67,30 +69,91 @@ async function writeFiles(folder: string, files: Record<string, Uint8Array | str
 }
 
 /**
- * Makes a net that has learnt nothing say different things of different images. As initialised, it says the same of
- * all: every layer passes on mostly the mean of its input, and biases outweigh what is left. So every unit's weights
- * are centred and scaled to keep the variance through a ReLU (He et al. 2015), and biases are dropped. The cost of a
- * forward pass does not depend on the values.
+ * Makes a net that has learnt nothing say different things of different images, and the same of one image whoever
+ * resized it. As initialised it does neither: biases and the mean of every layer's input outweigh the rest, and noise
+ * in a filter responds to the last bit of a pixel. So biases are dropped; filters of the first layer are blurred, and
+ * those after it average their windows; and every unit's weights are centred, and scaled to keep the variance through
+ * a ReLU (He et al. 2015). The cost of a forward pass does not depend on the values.
  */
-export function opinionatedWeights(weights: StateDict): StateDict {
-  return new Map([...weights].map(([name, tensor]) => [name, opinionated(tensor)]));
+export function opinionatedWeights(architecture: Architecture, weights: StateDict): StateDict {
+  const windows = windowsOf(architecture);
+  const [first] = weights.keys();
+  return new Map(
+    [...weights].map(([name, { shape, data }]) => {
+      const window = windows.get(name);
+      if (window === undefined) return [name, { shape, data: new Float32Array(data.length) }];
+      const smooth = name === first ? blurKernels(data, Math.sqrt(window)) : averageWindows(data, window);
+      const gain = name === first ? 1 : 1 / Math.sqrt(window);
+      return [name, { shape, data: normaliseUnits(smooth, shape[0] ?? 1, gain) }];
+    }),
+  );
 }
 
-function opinionated({ shape, data }: WeightTensor): WeightTensor {
-  const units = shape[0] ?? 0;
-  if (shape.length < 2) return { shape, data: new Float32Array(data.length) };
+/** Positions of the input that a unit sees of each channel, by the name of the unit's weights. */
+function windowsOf(architecture: Architecture): Map<string, number> {
+  const windows = new Map<string, number>();
+  let flattened = 1;
+  for (const { layer, path, input } of placeLayers(architecture)) {
+    if (layer.kind === 'conv') windows.set(`${path}.weight`, layer.kernel ** 2);
+    if (layer.kind === 'flatten') flattened = (input[1] ?? 1) * (input[2] ?? 1);
+    if (layer.kind === 'linear') {
+      windows.set(`${path}.weight`, flattened);
+      flattened = 1;
+    }
+  }
+  return windows;
+}
+
+function averageWindows(data: Float32Array, window: number): Float32Array {
+  const result = new Float32Array(data.length);
+  for (let start = 0; start < data.length; start += window) {
+    const values = data.subarray(start, start + window);
+    result.fill(values.reduce((sum, value) => sum + value, 0) / window, start, start + window);
+  }
+  return result;
+}
+
+/** Each (side, side) kernel convolved with a Gaussian, zeros around it. */
+function blurKernels(data: Float32Array, side: number): Float32Array {
+  const bell = Array.from({ length: side }, (_, distance) =>
+    Math.exp(-(distance ** 2) / (2 * FIRST_LAYER_BLUR_SIGMA ** 2)),
+  );
+  const alongRows = blurLines(data, side, { line: side, step: 1 }, bell);
+  return blurLines(alongRows, side, { line: 1, step: side }, bell);
+}
+
+function blurLines(
+  data: Float32Array,
+  side: number,
+  { line, step }: { line: number; step: number },
+  bell: readonly number[],
+): Float32Array {
+  return data.map((_, index) => {
+    const kernel = index - (index % side ** 2);
+    const start = kernel + line * (Math.floor((index % side ** 2) / line) % side);
+    const at = Math.floor((index % side ** 2) / step) % side;
+    let sum = 0;
+    for (let other = 0; other < side; other++) {
+      sum += (data[start + other * step] ?? 0) * (bell[Math.abs(other - at)] ?? 0);
+    }
+    return sum;
+  });
+}
+
+/** Mean 0 and variance gain² × 2 ÷ fan-in for every unit. */
+function normaliseUnits(data: Float32Array, units: number, gain: number): Float32Array {
   const fanIn = data.length / units;
-  const centred = new Float32Array(data.length);
+  const result = new Float32Array(data.length);
   for (let unit = 0; unit < units; unit++) {
     const own = data.subarray(unit * fanIn, (unit + 1) * fanIn);
     const mean = own.reduce((sum, value) => sum + value, 0) / fanIn;
     const variance = own.reduce((sum, value) => sum + (value - mean) ** 2, 0) / fanIn;
-    const scale = Math.sqrt(2 / fanIn / variance);
+    const scale = gain * Math.sqrt(2 / fanIn / variance);
     for (let index = 0; index < fanIn; index++) {
-      centred[unit * fanIn + index] = ((own[index] ?? 0) - mean) * scale;
+      result[unit * fanIn + index] = ((own[index] ?? 0) - mean) * scale;
     }
   }
-  return { shape, data: centred };
+  return result;
 }
 
 /** `pixel_values` (batch, 3, H, W) float32, normalised → `logits` (batch, classes): what exporters write. */
