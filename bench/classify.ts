@@ -169,8 +169,10 @@ function sayTable(
   for (const { name, setting } of peers) {
     line(`${name} (${setting})`, ({ peers }) => peers.get(name)?.imagesPerSecond ?? Number.NaN);
   }
-  line('  cores busy during the run', ({ endToEnd }) => endToEnd.coresBusy);
-  line('  seconds before the first shard', ({ endToEnd }) => endToEnd.secondsBeforeFirstShard);
+  say();
+  line('cores busy with the run', ({ endToEnd }) => endToEnd.coresBusy);
+  line('cores busy with anything else', ({ endToEnd }) => endToEnd.coresBusyElsewhere);
+  line('seconds before the first shard', ({ endToEnd }) => endToEnd.secondsBeforeFirstShard);
 }
 
 function checksOf(measured: readonly Repetition[], peers: readonly Peer[]): Check[] {

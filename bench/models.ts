@@ -22,7 +22,7 @@ export const CLASSES = 1_000;
 const SEED = 0;
 /** Goes into the names of cached files: whoever changes how weights are made counts it up. */
 const VERSION = 3;
-/** In pixels of the input: what is finer than this is left to chance in no trained net either. */
+/** In pixels of the input, out of the eleven of a filter. */
 const FIRST_LAYER_BLUR_SIGMA = 6;
 
 const IR_VERSION = 8;

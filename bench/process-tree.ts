@@ -14,6 +14,17 @@ export function treeCpuSeconds(root: number): Map<number, number> {
   return new Map(treeOf(root).map((pid) => [pid, cpuSecondsOf(pid)]));
 }
 
+/** Processor seconds that all processes of the machine have used so far. */
+export function machineCpuSeconds(): number {
+  // proc(5): user, nice, system, idle, iowait, irq, softirq, steal; what a hypervisor steals is lost to us as well.
+  const [user = 0, nice = 0, system = 0, , , irq = 0, softIrq = 0, steal = 0] = read('/proc/stat')
+    .slice('cpu '.length, 200)
+    .trim()
+    .split(/\s+/)
+    .map(Number);
+  return (user + nice + system + irq + softIrq + steal) / CLOCK_TICKS_PER_SECOND;
+}
+
 /** Samples the tree's memory until it is stopped. */
 export function watchMemory(root: number, intervalMs: number): { stop(): number } {
   let peak = 0;

@@ -7,7 +7,7 @@ import { commitDocument, type Commit } from '../src/contract/ledger.ts';
 import { startEmbeddedRedis } from '../src/queue/embedded-redis.ts';
 import { lastJson, runChild } from './child.ts';
 import { ALLOCATOR_ENVIRONMENT, CACHE, ROOT } from './machine.ts';
-import { treeCpuSeconds } from './process-tree.ts';
+import { machineCpuSeconds, treeCpuSeconds } from './process-tree.ts';
 
 const READY_TIMEOUT_MS = 60_000;
 
@@ -31,6 +31,8 @@ export interface MeasuredRun {
   readonly secondsBeforeFirstShard: number;
   /** Processor seconds of the worker's processes per second of the run. */
   readonly coresBusy: number;
+  /** The same of everything else on the machine, the submitting command and Redis included: a noisy measurement shows here. */
+  readonly coresBusyElsewhere: number;
   /** Wall time of the stages, summed over images and batches that overlap. */
   readonly stages: Commit['stages'];
 }
@@ -94,26 +96,27 @@ export class Service {
   async classify(job: ClassifyJob): Promise<MeasuredRun> {
     const out = join(CACHE, 'runs', job.out);
     await rm(out, { recursive: true, force: true });
-    const before = treeCpuSeconds(this.pid);
+    const before = { tree: treeCpuSeconds(this.pid), machine: machineCpuSeconds() };
     const args = [this.#cli, 'classify', job.photos, '--model', job.model, '--out', out, '--json']
       .concat(['--shard-size', String(job.shardSize), '--limit', String(job.limit)])
       .concat(['--format', 'parquet', '--top-k', '5']);
     const stdout = await runChild(process.execPath, args, { env: environment(this.#redis.url) });
-    const after = treeCpuSeconds(this.pid);
+    const after = { tree: treeCpuSeconds(this.pid), machine: machineCpuSeconds() };
     const summary = lastJson(stdout) as { items: number; labelled: number; seconds: number };
     const commits = await readCommits(out);
     const { createdAt } = JSON.parse(await readFile(join(out, 'run.json'), 'utf8')) as { createdAt: string };
     const firstStartMs = Math.min(
       ...commits.map(({ committedAt, seconds }) => Date.parse(committedAt) - seconds * 1_000),
     );
-    const cpu = [...after].reduce((sum, [pid, seconds]) => sum + seconds - (before.get(pid) ?? 0), 0);
+    const own = sum([...after.tree].map(([pid, seconds]) => seconds - (before.tree.get(pid) ?? 0)));
     return {
       out,
       items: summary.items,
       labelled: summary.labelled,
       seconds: summary.seconds,
       secondsBeforeFirstShard: (firstStartMs - Date.parse(createdAt)) / 1_000,
-      coresBusy: cpu / summary.seconds,
+      coresBusy: own / summary.seconds,
+      coresBusyElsewhere: (after.machine - before.machine - own) / summary.seconds,
       stages: {
         fetch: sum(commits.map(({ stages }) => stages.fetch)),
         decode: sum(commits.map(({ stages }) => stages.decode)),

@@ -1,6 +1,6 @@
 // Makes a fresh machine ready, with nothing but Node's own modules: npm packages, redis-server, and for the tests a
 // real S3 server. Every step is skipped where its result is there already.
-import { execFileSync, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
@@ -18,7 +18,13 @@ function installPackages() {
   const lock = `${root}/package-lock.json`;
   if (existsSync(installed) && statSync(installed).mtimeMs >= statSync(lock).mtimeMs) return;
   say('installing npm packages');
-  execFileSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], { cwd: root, stdio: 'inherit' });
+  const { status } = spawnSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
+    cwd: root,
+    stdio: 'inherit',
+  });
+  if (status === 0) return;
+  console.error('npm ci failed: see above; the registry of npm must be reachable');
+  process.exit(2);
 }
 
 function requireRedisServer(forTests) {
