@@ -1,7 +1,7 @@
 /** Others that do the same work on the same photos. */
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { lastJson, runChild } from './child.ts';
 import { CACHE, CORES, ROOT } from './machine.ts';
@@ -9,6 +9,11 @@ import type { BenchModel } from './models.ts';
 
 /** Debian's interpreter: the one that sees python3-torch. */
 const PYTHON = '/usr/bin/python3';
+/** torch with the reference BLAS needs four times as long: that would be no comparison. */
+const PYTHON_CHECK = `
+import torch, torchvision, PIL
+assert torch.backends.mkl.is_available() or 'openblas' in open('/proc/self/maps').read()
+`;
 const TRANSFORMERS_BATCH_SIZES = [1, 16];
 const TORCHVISION_WORKERS = [0, 1, 2];
 /** Images on which settings of a peer are compared before the measurement proper. */
@@ -42,7 +47,7 @@ async function prepareTransformers(model: BenchModel, trial: readonly string[]):
   if (!existsSync(join(ROOT, 'bench/peers/node_modules/@huggingface/transformers'))) {
     return { name, skipped: 'needs `npm ci` in bench/peers' };
   }
-  return fastest(name, 'batch size', TRANSFORMERS_BATCH_SIZES, trial, (batchSize, photos) =>
+  return fastest(name, 'images a batch', TRANSFORMERS_BATCH_SIZES, trial, (batchSize, photos) =>
     runPeer(process.execPath, [
       'bench/peers/transformers.mjs',
       model.transformersFolder,
@@ -54,8 +59,8 @@ async function prepareTransformers(model: BenchModel, trial: readonly string[]):
 
 async function prepareTorchvision(model: BenchModel, trial: readonly string[]): Promise<PeerOrReason> {
   const name = 'torchvision';
-  if (spawnSync(PYTHON, ['-c', 'import torch, torchvision, PIL']).status !== 0) {
-    return { name, skipped: 'needs python3-torchvision' };
+  if (spawnSync(PYTHON, ['-c', PYTHON_CHECK]).status !== 0) {
+    return { name, skipped: 'needs python3-torchvision and libopenblas0-pthread' };
   }
   return fastest(name, 'loader processes', TORCHVISION_WORKERS, trial, (workers, photos) =>
     runPeer(PYTHON, [
@@ -76,9 +81,13 @@ async function fastest(
   measure: (setting: number, photosFile: string) => Promise<PeerResult>,
 ): Promise<Peer> {
   const run = async (setting: number, photos: readonly string[]) => {
-    const file = join(CACHE, 'photos.txt');
+    const file = join(CACHE, `photos-${process.pid}.txt`);
     await writeFile(file, photos.join('\n'));
-    return measure(setting, file);
+    try {
+      return await measure(setting, file);
+    } finally {
+      await rm(file);
+    }
   };
   const speeds: Record<string, number> = {};
   let best = { setting: settings[0] ?? 0, speed: 0 };

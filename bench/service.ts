@@ -1,7 +1,7 @@
 /** imagemill as it is deployed: a Redis server, a worker process, and commands that submit runs. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { commitDocument, type Commit } from '../src/contract/ledger.ts';
 import { startEmbeddedRedis } from '../src/queue/embedded-redis.ts';
@@ -14,7 +14,7 @@ const READY_TIMEOUT_MS = 60_000;
 export interface ClassifyJob {
   readonly photos: string;
   readonly model: string;
-  /** Name of the run's folder below the cache; what is there is removed. */
+  /** Name of the run's folder; of one service no two runs may share it. */
   readonly out: string;
   readonly shardSize: number;
   /** Images taken. */
@@ -45,17 +45,20 @@ export interface DelayP99Ms {
 /** A worker on a queue of its own. */
 export class Service {
   readonly #cli: string;
+  readonly #folder: string;
   readonly #redis: Awaited<ReturnType<typeof startEmbeddedRedis>>;
   readonly #worker: ChildProcess;
   readonly #stderr: () => string;
 
   private constructor(
     cli: string,
+    folder: string,
     redis: Awaited<ReturnType<typeof startEmbeddedRedis>>,
     worker: ChildProcess,
     stderr: () => string,
   ) {
     this.#cli = cli;
+    this.#folder = folder;
     this.#redis = redis;
     this.#worker = worker;
     this.#stderr = stderr;
@@ -63,6 +66,8 @@ export class Service {
 
   /** @param cli path of the built command */
   static async start(cli: string): Promise<Service> {
+    await mkdir(CACHE, { recursive: true });
+    const folder = await mkdtemp(join(CACHE, 'runs-'));
     const redis = await startEmbeddedRedis();
     const worker = spawn(process.execPath, [cli, 'worker', '--device', 'cpu'], {
       cwd: ROOT,
@@ -78,7 +83,7 @@ export class Service {
       worker.once('exit', () => reject(new Error(`the worker ended: ${stderr.trim()}`)));
       setTimeout(() => reject(new Error('the worker did not start')), READY_TIMEOUT_MS).unref();
     });
-    const service = new Service(cli, redis, worker, () => stderr);
+    const service = new Service(cli, folder, redis, worker, () => stderr);
     try {
       await ready;
       return service;
@@ -94,8 +99,7 @@ export class Service {
 
   /** Submits a run and waits for its end. */
   async classify(job: ClassifyJob): Promise<MeasuredRun> {
-    const out = join(CACHE, 'runs', job.out);
-    await rm(out, { recursive: true, force: true });
+    const out = join(this.#folder, job.out);
     const before = { tree: treeCpuSeconds(this.pid), machine: machineCpuSeconds() };
     const args = [this.#cli, 'classify', job.photos, '--model', job.model, '--out', out, '--json']
       .concat(['--shard-size', String(job.shardSize), '--limit', String(job.limit)])
@@ -149,10 +153,11 @@ export class Service {
     return { control: Number(report[1]), compute: Number(report[2]) };
   }
 
-  /** Ends whatever still runs; does no harm after {@link stop}. */
+  /** Ends whatever still runs, and removes the runs. Does no harm after {@link stop}. */
   async kill(): Promise<void> {
     this.#worker.kill('SIGKILL');
     await this.#redis.stop();
+    await rm(this.#folder, { recursive: true, force: true });
   }
 }
 
