@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { treeCpuSeconds, treeMemoryBytes, watchMemory } from '../../bench/process-tree.ts';
+import { titleNeeding } from '../support/needs.ts';
 
 const hasProc = existsSync('/proc/self/smaps_rollup');
 const BALLAST_MB = 200;
@@ -28,7 +29,7 @@ async function startTree(): Promise<{ pid: number; stop(): Promise<void> }> {
 }
 
 describe('process tree', () => {
-  it.skipIf(!hasProc)('adds up a process and its descendants (skipped: needs /proc)', async () => {
+  it.skipIf(!hasProc)(titleNeeding('/proc', hasProc, 'adds up a process and its descendants'), async () => {
     const tree = await startTree();
     try {
       expect(treeMemoryBytes(tree.pid)).toBeGreaterThan(BALLAST_MB * MB);
@@ -40,12 +41,15 @@ describe('process tree', () => {
     }
   });
 
-  it.skipIf(!hasProc)('remembers the peak after the memory is gone (skipped: needs /proc)', async () => {
-    const tree = await startTree();
-    const watch = watchMemory(tree.pid, 10);
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    await tree.stop();
-    expect(treeMemoryBytes(tree.pid)).toBe(0);
-    expect(watch.stop()).toBeGreaterThan(BALLAST_MB * MB);
-  });
+  it.skipIf(!hasProc)(
+    titleNeeding('/proc', hasProc, 'remembers the peak after the memory is gone'),
+    async () => {
+      const tree = await startTree();
+      const watch = watchMemory(tree.pid, 10);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      await tree.stop();
+      expect(treeMemoryBytes(tree.pid)).toBe(0);
+      expect(watch.stop()).toBeGreaterThan(BALLAST_MB * MB);
+    },
+  );
 });

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { loadModel } from '../../../src/pipeline/engine/load-model.ts';
 import { blockPixels, referencePath, relativeError, runGraph } from './support.ts';
+import { titleNeeding } from '../../support/needs.ts';
 
 /** Debian's Python, where python3-torchvision lives. */
 const PYTHON = '/usr/bin/python3';
@@ -13,7 +14,11 @@ const IMAGES = 2;
 const hasTorchvision = spawnSync(PYTHON, ['-c', 'import torchvision']).status === 0;
 
 it.skipIf(!hasTorchvision)(
-  'gives the logits of a file that torchvision saved, to 1e-4 (skipped: needs python3-torchvision)',
+  titleNeeding(
+    'python3-torchvision',
+    hasTorchvision,
+    'gives the logits of a file that torchvision saved, to 1e-4',
+  ),
   { timeout: 300_000 },
   async () => {
     const folder = mkdtempSync(join(tmpdir(), 'imagemill-torchvision-'));

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DuckDBInstance, type DuckDBConnection } from '@duckdb/node-api';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { titleNeeding } from '../../support/needs.ts';
 import type { PartFormat, ResultRow } from '../../../src/contract/rows.ts';
 import { partExtension } from '../../../src/pipeline/sink/create-part-encoder.ts';
 import { embeddingOf, encodePart, ODD_URIS, resultRows } from './part-support.ts';
@@ -139,8 +140,10 @@ function fromDuckDb(row: Record<string, unknown>): ResultRow {
 const hasPyArrow = spawnSync('python3', ['-c', 'import pyarrow.parquet, pandas']).status === 0;
 
 describe('Python', () => {
-  it.skipIf(!hasPyArrow)('is the reader PyArrow: types, values, metadata (skipped: needs pyarrow)', () => {
-    const read = python(`
+  it.skipIf(!hasPyArrow)(
+    titleNeeding('pyarrow', hasPyArrow, 'is the reader PyArrow: types, values, metadata'),
+    () => {
+      const read = python(`
 import json, sys, pyarrow.parquet as pq
 file = pq.ParquetFile(sys.argv[1])
 table = file.read()
@@ -151,30 +154,33 @@ json.dump({
   'empty': pq.read_table(sys.argv[2]).num_rows,
   'emptyLists': pq.read_table(sys.argv[3]).select(['ids', 'labels', 'scores']).to_pylist(),
 }, sys.stdout)`);
-    expect(read['types']).toEqual({
-      uri: 'string',
-      digest: 'string',
-      width: 'int32',
-      height: 'int32',
-      ids: 'list<element: int32 not null>',
-      labels: 'list<element: string not null>',
-      scores: 'list<element: float not null>',
-      model: 'string',
-      embedding: 'list<element: float not null>',
-    });
-    expect(read['metadata']).toBe('imagemill.results/1');
-    expect(read['rows']).toEqual(rows.map(plainLists));
-    expect(read['empty']).toBe(0);
-    expect(read['emptyLists']).toEqual(
-      emptyLists.map(({ ids, labels, scores }) => ({ ids, labels, scores })),
-    );
-  });
+      expect(read['types']).toEqual({
+        uri: 'string',
+        digest: 'string',
+        width: 'int32',
+        height: 'int32',
+        ids: 'list<element: int32 not null>',
+        labels: 'list<element: string not null>',
+        scores: 'list<element: float not null>',
+        model: 'string',
+        embedding: 'list<element: float not null>',
+      });
+      expect(read['metadata']).toBe('imagemill.results/1');
+      expect(read['rows']).toEqual(rows.map(plainLists));
+      expect(read['empty']).toBe(0);
+      expect(read['emptyLists']).toEqual(
+        emptyLists.map(({ ids, labels, scores }) => ({ ids, labels, scores })),
+      );
+    },
+  );
 
-  it.skipIf(!hasPyArrow)('is the reader pandas, of all three formats (skipped: needs pyarrow)', () => {
-    const jsonl = write('pandas', rows, 'jsonl');
-    const csv = write('pandas', rows, 'csv');
-    const read = python(
-      `
+  it.skipIf(!hasPyArrow)(
+    titleNeeding('pyarrow', hasPyArrow, 'is the reader pandas, of all three formats'),
+    () => {
+      const jsonl = write('pandas', rows, 'jsonl');
+      const csv = write('pandas', rows, 'csv');
+      const read = python(
+        `
 import json, sys, pandas as pd
 parquet = pd.read_parquet(sys.argv[1])
 jsonl = pd.read_json(sys.argv[4], lines=True)
@@ -184,20 +190,21 @@ json.dump({
   'labels': [json.loads(text) for text in csv['labels']],
   'embedding': [str(parquet['embedding'][1].dtype), float(parquet['embedding'][1].sum())],
 }, sys.stdout)`,
-      [jsonl, csv],
-    );
-    const uris = rows.map((row) => row.uri);
-    expect(read['parquet']).toEqual(uris);
-    expect(read['jsonl']).toEqual(uris);
-    expect(read['csv']).toEqual(uris);
-    expect(read['labels']).toEqual(rows.map((row) => row.labels));
-    const [dtype, sum] = read['embedding'] as [string, number];
-    expect(dtype).toBe('float32');
-    expect(sum).toBeCloseTo(
-      embeddingOf(1, EMBEDDING_LENGTH).reduce((total, value) => total + value, 0),
-      3,
-    );
-  });
+        [jsonl, csv],
+      );
+      const uris = rows.map((row) => row.uri);
+      expect(read['parquet']).toEqual(uris);
+      expect(read['jsonl']).toEqual(uris);
+      expect(read['csv']).toEqual(uris);
+      expect(read['labels']).toEqual(rows.map((row) => row.labels));
+      const [dtype, sum] = read['embedding'] as [string, number];
+      expect(dtype).toBe('float32');
+      expect(sum).toBeCloseTo(
+        embeddingOf(1, EMBEDDING_LENGTH).reduce((total, value) => total + value, 0),
+        3,
+      );
+    },
+  );
 
   function python(code: string, more: string[] = []): Record<string, unknown> {
     const files = [part, partWithoutRows, partOfEmptyLists, ...more];

@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { titleNeeding } from '../../../support/needs.ts';
 import { readSafetensors, writeSafetensors } from '../../../../src/pipeline/model/weights/safetensors.ts';
 import { elementCount } from '../../../../src/pipeline/model/weights/state-dict.ts';
 import type { WeightTensor } from '../../../../src/pipeline/model/weights/state-dict.ts';
@@ -116,7 +117,7 @@ describe('readSafetensors', () => {
   });
 
   it.skipIf(!hasPython)(
-    'converts all 65,536 float16 values as numpy does (skipped: needs python3 with numpy)',
+    titleNeeding('python3 with numpy', hasPython, 'converts all 65,536 float16 values as numpy does'),
     () => {
       const halves = new Uint8Array(Uint16Array.from({ length: 0x10000 }, (_, i) => i).buffer);
       const script =
@@ -186,7 +187,7 @@ describe('writeSafetensors', () => {
   });
 
   it.skipIf(!hasPython)(
-    'writes the same bytes as Python for any names (skipped: needs python3 with safetensors)',
+    titleNeeding('python3 with safetensors', hasPython, 'writes the same bytes as Python for any names'),
     () => {
       const samples = fc.sample(stateDict, { numRuns: 60, seed: 7 });
       const input = samples.map((tensors) =>
