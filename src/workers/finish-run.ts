@@ -22,15 +22,16 @@ export async function finishRun(
   if (plan === null) throw new ImagemillError('INTERNAL', `run ${run.run} ended before it was planned`);
 
   const missing: number[] = [];
-  let next = 0;
+  let [next, committed] = [0, 0];
   for await (const shard of ledger.committedShards()) {
     while (next < shard && missing.length < FAILURES_LISTED_MAX) missing.push(next++);
     next = shard + 1;
+    committed += 1;
   }
   while (next < plan.shards && missing.length < FAILURES_LISTED_MAX) missing.push(next++);
   if (missing.length > 0) {
     const shards = missing.map((shard) => ({ shard, message: failedReasons.get(shard) ?? 'not processed' }));
-    const message = `${shards.length} or more shards have no result; the first: shard ${shards[0]?.shard}: ${shards[0]?.message}`;
+    const message = `${plan.shards - committed} of ${plan.shards} shards have no result; shard ${shards[0]?.shard}: ${shards[0]?.message}`;
     await writeRunFailure(ledger, run, new ImagemillError('SHARDS_FAILED', message), shards);
     throw new ImagemillError('SHARDS_FAILED', message);
   }

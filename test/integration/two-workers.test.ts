@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { runCli, startCli, type CliProcess } from '../support/cli.ts';
+import { runCli, startCli, startWorker, type CliProcess } from '../support/cli.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { createWorkspace, type Workspace } from '../support/workspace.ts';
 
@@ -25,15 +25,14 @@ afterAll(async () => {
   workspace.remove();
 });
 
-async function startWorker(): Promise<CliProcess> {
-  const worker = startCli(['worker', '--device', 'cpu'], env);
+async function addWorker(): Promise<CliProcess> {
+  const worker = await startWorker(env);
   workers.push(worker);
-  while (!worker.stderr().includes('serves')) await sleep(50);
   return worker;
 }
 
 it('labels 20,000 images by two workers, one of them killed midway, without losing or doubling a row', async () => {
-  const [victim] = await Promise.all([startWorker(), startWorker()]);
+  const [victim] = await Promise.all([addWorker(), addWorker()]);
   const out = join(workspace.folder, 'labels');
   const run = startCli(
     ['classify', workspace.images, '--model', workspace.model, '--out', out, '--json', '--top-k', '1'].concat(

@@ -1,11 +1,11 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { copyFileSync, existsSync, readdirSync, readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { QUEUES } from '../../src/contract/queues.ts';
 import { Queues } from '../../src/queue/queues.ts';
-import { runCli, startCli, type CliProcess, type CliResult } from '../support/cli.ts';
+import { runCli, startCli, startWorker, type CliProcess, type CliResult } from '../support/cli.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { createWorkspace, type Workspace } from '../support/workspace.ts';
 
@@ -35,31 +35,23 @@ afterAll(async () => {
   workspace.remove();
 });
 
-async function startWorker(extra: Record<string, string> = {}): Promise<CliProcess> {
-  const worker = startCli(['worker', '--device', 'cpu'], { ...env, ...extra });
+async function addWorker(extra: Record<string, string> = {}): Promise<CliProcess> {
+  const worker = await startWorker({ ...env, ...extra });
   started.push(worker);
-  while (!worker.stderr().includes('serves')) await sleep(20);
   return worker;
 }
+
+const classifyArgs = (out: string) =>
+  ['classify', workspace.images, '--model', workspace.model, '--out', out].concat([
+    '--json',
+    '--shard-size',
+    '1000',
+  ]);
 
 /** Submits a run of its own output; every run has enough work for something to happen in the middle of it. */
 function classify(...more: string[]): { out: string; run: CliProcess } {
   const out = join(workspace.folder, `labels-${(runs += 1)}`);
-  const run = startCli(
-    [
-      'classify',
-      workspace.images,
-      '--model',
-      workspace.model,
-      '--out',
-      out,
-      '--json',
-      '--shard-size',
-      '1000',
-      ...more,
-    ],
-    env,
-  );
+  const run = startCli([...classifyArgs(out), ...more], env);
   started.push(run);
   return { out, run };
 }
@@ -91,7 +83,7 @@ async function untilActive(): Promise<void> {
 
 describe('a worker', { timeout: 180_000 }, () => {
   it('hands its shards back at SIGTERM, uses no attempt, and leaves no process behind', async () => {
-    const first = await startWorker();
+    const first = await addWorker();
     const compute = computePid(first);
     const { out, run } = classify();
     await untilActive();
@@ -102,13 +94,13 @@ describe('a worker', { timeout: 180_000 }, () => {
     const waiting = await queues.get(QUEUES.classify).getJobs(['wait', 'prioritized', 'delayed']);
     expect(waiting.length).toBeGreaterThan(0);
     expect(waiting.map(({ attemptsMade }) => attemptsMade)).toEqual(waiting.map(() => 0));
-    await startWorker();
+    await addWorker();
     expectComplete(await run.result);
     expect(readdirSync(join(out, 'commits'))).toHaveLength(3);
   });
 
   it('kills a compute process that makes no progress, and the shard is tried again', async () => {
-    const worker = await startWorker({ IMAGEMILL_WATCHDOG_MS: '2000', IMAGEMILL_LOG_LEVEL: 'error' });
+    const worker = await addWorker({ IMAGEMILL_WATCHDOG_MS: '2000', IMAGEMILL_LOG_LEVEL: 'error' });
     const { run } = classify();
     await untilActive();
     const hung = computePid(worker);
@@ -119,7 +111,7 @@ describe('a worker', { timeout: 180_000 }, () => {
   });
 
   it('replaces a compute process that dies, without losing its jobs', async () => {
-    const worker = await startWorker();
+    const worker = await addWorker();
     const { run } = classify();
     await untilActive();
     process.kill(computePid(worker), 'SIGKILL');
@@ -127,18 +119,18 @@ describe('a worker', { timeout: 180_000 }, () => {
   });
 
   it('takes over after SIGKILL within seconds, and the compute process of the dead worker ends', async () => {
-    const victim = await startWorker();
+    const victim = await addWorker();
     const compute = computePid(victim);
     const { run } = classify();
     await untilActive();
     victim.child.kill('SIGKILL');
-    await startWorker();
+    await addWorker();
     expectComplete(await run.result);
     expect(existsSync(`/proc/${compute}`)).toBe(false);
   });
 
   it('goes on after Redis lost everything: resume rebuilds the queue, and commits are not repeated', async () => {
-    await startWorker();
+    await addWorker();
     const { out, run } = classify('--no-wait');
     expect((await run.result).code).toBe(0);
     while (!existsSync(join(out, 'commits')) || readdirSync(join(out, 'commits')).length === 0)
@@ -156,20 +148,10 @@ describe('a worker', { timeout: 180_000 }, () => {
   });
 
   it('finds an equal run at the same output, and starts another with --new', async () => {
-    await startWorker();
+    await addWorker();
     const { out, run } = classify();
     const first = JSON.parse((await run.result).stdout) as { run: string };
-    const args = [
-      'classify',
-      workspace.images,
-      '--model',
-      workspace.model,
-      '--out',
-      out,
-      '--json',
-      '--shard-size',
-      '1000',
-    ];
+    const args = classifyArgs(out);
     const same = JSON.parse((await runCli(args, env)).stdout) as { run: string };
     expect(same.run).toBe(first.run);
     const fresh = JSON.parse((await runCli([...args, '--new'], env)).stdout) as { run: string; out: string };
@@ -180,11 +162,33 @@ describe('a worker', { timeout: 180_000 }, () => {
     expect(other.stderr).toMatch(/holds r-.*different: topK.*\[OUTPUT_HOLDS_ANOTHER_RUN\]/);
   });
 
+  it('ends a run whose shards cannot be done, says why, and completes it when it is resumed', async () => {
+    const model = join(workspace.folder, 'moving.safetensors');
+    copyFileSync(workspace.model, model);
+    const { out, run } = classify('--no-wait', '--model', model);
+    expect((await run.result).code).toBe(0);
+    renameSync(model, `${model}.away`);
+    await addWorker();
+    const failed = await runCli(['resume', out, '--json'], env);
+    expect(failed.code).toBe(1);
+    expect(failed.stderr).toMatch(
+      /SHARDS_FAILED: 3 of 3 shards have no result; shard 0: MODEL_NOT_FOUND: .*moving/,
+    );
+    const status = await runCli(['status', out, '--json'], env);
+    expect(JSON.parse(status.stdout)).toMatchObject({
+      state: 'failed',
+      items: 0,
+      failure: { code: 'SHARDS_FAILED' },
+    });
+    renameSync(`${model}.away`, model);
+    expectComplete(await runCli(['resume', out, '--json'], env));
+  });
+
   it('does not start the shards of a cancelled run', async () => {
     const { out, run } = classify('--no-wait');
     expect((await run.result).code).toBe(0);
     expect((await runCli(['cancel', out], env)).stdout).toContain('cancelled');
-    await startWorker();
+    await addWorker();
     const status = await runCli(['status', out, '--json'], env);
     expect(JSON.parse(status.stdout)).toMatchObject({ state: 'cancelled', items: 0 });
     while ((await queues.get(QUEUES.plan).getJobCountByTypes('active', 'wait', 'waiting-children')) > 0)

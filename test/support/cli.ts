@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
@@ -40,6 +41,16 @@ export function startCli(
     });
   });
   return { child, result, stderr: () => stderr };
+}
+
+/** Starts a worker on the queues of `env`, and waits until it serves them. */
+export async function startWorker(env: Record<string, string>): Promise<CliProcess> {
+  const worker = startCli(['worker', '--device', 'cpu'], env);
+  while (!worker.stderr().includes('serves')) {
+    if (worker.child.exitCode !== null) throw new Error(`the worker ended: ${worker.stderr()}`);
+    await sleep(20);
+  }
+  return worker;
 }
 
 /** Runs the built command to its end. */

@@ -1,5 +1,6 @@
 import { ImageError, ImagemillError } from '../../contract/errors.ts';
 import type { Preprocessing } from '../../contract/model-card.ts';
+import { Semaphore } from '../batch/semaphore.ts';
 import { withDeadline } from './deadline.ts';
 import { classifyDecodeError, toImageError } from './decode-error.ts';
 import type { DecodedImage, DecodeLimits, Decoder } from './decoder.ts';
@@ -13,7 +14,6 @@ import type { ImageHeader, RenderRequest } from './libvips.ts';
 import { toStoredRectangle, turnSize } from './orientation.ts';
 import type { Rectangle } from './orientation.ts';
 import { CHANNELS, copyCrop } from './pixels.ts';
-import { createSlots } from './slots.ts';
 import { findTruncation } from './truncation.ts';
 
 export interface DecoderOptions {
@@ -49,7 +49,7 @@ interface Rendering {
  */
 export function createSharpDecoder(options: DecoderOptions): Decoder {
   const { limits } = options;
-  const slots = createSlots(options.concurrency);
+  const slots = new Semaphore(options.concurrency);
   configureLibvips();
 
   async function decode(
@@ -59,9 +59,9 @@ export function createSharpDecoder(options: DecoderOptions): Decoder {
   ): Promise<DecodedImage> {
     const format = identifyImage(bytes, limits);
     const crops = countCrops(preprocessing, target);
-    const release = await slots.acquire();
+    await slots.acquire();
     // A timed out decode keeps its slot until libvips lets go of the thread, so that the number of threads stays bounded.
-    const work = renderCrops({ bytes, format, preprocessing, crops, limits }).finally(release);
+    const work = renderCrops({ bytes, format, preprocessing, crops, limits }).finally(() => slots.release());
     const { shown, geometry, renderings } = await withDeadline(work, limits.timeoutMs);
 
     const cropBytes = geometry.crop.width * geometry.crop.height * CHANNELS;

@@ -1,5 +1,4 @@
 /** Model files → a card that describes them and graphs that run them. */
-import { createHash } from 'node:crypto';
 import { describeIssues } from '../../contract/document.ts';
 import { ImagemillError } from '../../contract/errors.ts';
 import {
@@ -17,6 +16,7 @@ import { detectModelFormat } from '../model/weights/detect.ts';
 import { readPyTorch } from '../model/weights/pytorch.ts';
 import { readSafetensors } from '../model/weights/safetensors.ts';
 import type { StateDict } from '../model/weights/state-dict.ts';
+import { sha256 } from '../../storage/digest.ts';
 import type { ClassifierGraph } from './engine.ts';
 import { loadOnnx, openOnnx, type OnnxSource } from './load-onnx.ts';
 
@@ -64,7 +64,7 @@ export async function loadModel(bytes: Uint8Array, options: LoadOptions): Promis
     const card = modelCard.schema.parse({
       schema: modelCard.id,
       uri,
-      digest: digestOf(bytes),
+      digest: sha256(bytes),
       format,
       ...found.card,
     });
@@ -81,7 +81,7 @@ export async function loadModel(bytes: Uint8Array, options: LoadOptions): Promis
   const card = modelCard.schema.parse({
     schema: modelCard.id,
     uri,
-    digest: digestOf(bytes),
+    digest: sha256(bytes),
     format,
     architecture: architecture.name,
     classes: architecture.classes,
@@ -104,7 +104,7 @@ export function compileFromCard(
   card: ModelCard,
   options: CompileOptions,
 ): ClassifierGraph {
-  const digest = digestOf(bytes);
+  const digest = sha256(bytes);
   if (digest !== card.digest) {
     throw new ImagemillError('MODEL_DIGEST_CHANGED', `${card.uri}: expected ${card.digest}, got ${digest}`);
   }
@@ -131,10 +131,6 @@ function readWeights(
   if (format === 'pytorch') return { weights: plainNames(readPyTorch(bytes, where)), metadata: new Map() };
   const { tensors, metadata } = readSafetensors(bytes, where);
   return { weights: plainNames(tensors), metadata: new Map(Object.entries(metadata)) };
-}
-
-function digestOf(bytes: Uint8Array): string {
-  return `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 }
 
 function checked(options: LoadOptions): (base: Preprocessing) => Preprocessing {

@@ -1,13 +1,10 @@
 import { createHash } from 'node:crypto';
+import type { Part } from '../../contract/ledger.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
 import type { StageClock } from '../batch/stage-clock.ts';
 
-export interface WrittenObject {
-  readonly key: string;
-  readonly bytes: number;
-  readonly digest: string;
-  readonly rows: number;
-}
+/** What a commit says of a part, or of the errors beside it. */
+export type WrittenObject = Part['part'];
 
 /** Streams encoded rows into one object, and counts and digests them on the way. */
 export async function writeObject(

@@ -20,6 +20,8 @@ export type OpenModel = Pick<ClassifyResources, 'graph' | 'device' | 'slabs' | '
 
 interface Entry {
   readonly opening: Promise<{ readonly model: OpenModel; readonly thread: DeviceThread }>;
+  /** Everyone who waits for the model hears of its progress: to a watchdog a silent wait looks like a hang. */
+  readonly waiting: Set<() => void>;
   users: number;
   usedAtMs: number;
 }
@@ -49,20 +51,25 @@ export class LoadedModels {
   async use<R>(run: Run, onStep: () => void, work: (model: OpenModel) => Promise<R>): Promise<R> {
     const { topK, batchSize, crops, embeddings } = run.spec;
     const key = sha256Json({ model: run.model, topK, batchSize, crops, embeddings });
-    const entry = this.#entries.get(key) ?? this.#open(key, run, onStep);
+    const entry = this.#entries.get(key) ?? this.#open(key, run);
     entry.users += 1;
+    entry.waiting.add(onStep);
     try {
-      return await work((await entry.opening).model);
+      const { model } = await entry.opening;
+      entry.waiting.delete(onStep);
+      return await work(model);
     } finally {
+      entry.waiting.delete(onStep);
       entry.users -= 1;
       entry.usedAtMs = performance.now();
       this.#dropIdle();
     }
   }
 
-  #open(key: string, run: Run, onStep: () => void): Entry {
-    const opening = this.#load(run, onStep);
-    const entry: Entry = { opening, users: 0, usedAtMs: performance.now() };
+  #open(key: string, run: Run): Entry {
+    const waiting = new Set<() => void>();
+    const opening = this.#load(run, () => waiting.forEach((onStep) => onStep()));
+    const entry: Entry = { opening, waiting, users: 0, usedAtMs: performance.now() };
     this.#entries.set(key, entry);
     opening.catch(() => this.#entries.delete(key));
     return entry;

@@ -1,24 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { Semaphore } from '../../../src/pipeline/batch/semaphore.ts';
 import { SlabPool } from '../../../src/pipeline/batch/slab-pool.ts';
-
-describe('Semaphore', () => {
-  it('lets the waiting in by turn, and gives the place back when work fails', async () => {
-    const semaphore = new Semaphore(1);
-    const order: number[] = [];
-    const work = (id: number, fails = false) =>
-      semaphore.run(async () => {
-        order.push(id);
-        await sleep(1);
-        if (fails) throw new Error('failed');
-      });
-    await Promise.allSettled([work(0, true), work(1), work(2)]);
-    expect(order).toEqual([0, 1, 2]);
-    await work(3);
-    expect(order).toEqual([0, 1, 2, 3]);
-  });
-});
 
 describe('SlabPool', () => {
   it('never has more slabs in use than allowed, and uses them again', async () => {

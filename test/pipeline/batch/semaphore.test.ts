@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { createSlots } from '../../../src/pipeline/decode/slots.ts';
+import { Semaphore } from '../../../src/pipeline/batch/semaphore.ts';
 
 it('never lets more in than there are slots, lets all of them in, in order', async () => {
   await fc.assert(
@@ -8,18 +8,18 @@ it('never lets more in than there are slots, lets all of them in, in order', asy
       fc.integer({ min: 1, max: 5 }),
       fc.array(fc.integer({ min: 0, max: 4 }), { maxLength: 30 }),
       async (size, turns) => {
-        const slots = createSlots(size);
+        const slots = new Semaphore(size);
         const started: number[] = [];
         let inside = 0;
         let most = 0;
         await Promise.all(
           turns.map(async (wait, index) => {
-            const release = await slots.acquire();
+            await slots.acquire();
             started.push(index);
             most = Math.max(most, ++inside);
             for (let turn = 0; turn < wait; turn++) await Promise.resolve();
             inside--;
-            release();
+            slots.release();
           }),
         );
         expect(most).toBeLessThanOrEqual(size);
@@ -30,17 +30,18 @@ it('never lets more in than there are slots, lets all of them in, in order', asy
   );
 });
 
-it('uses all slots', async () => {
-  const slots = createSlots(3);
-  const releases = [await slots.acquire(), await slots.acquire(), await slots.acquire()];
+it('uses all places, and gives one back when work fails', async () => {
+  const slots = new Semaphore(3);
+  await Promise.all([slots.acquire(), slots.acquire(), slots.acquire()]);
   let entered = false;
-  const fourth = slots.acquire().then((release) => {
+  const fourth = slots.run(async () => {
     entered = true;
-    return release;
+    throw new Error('failed');
   });
+  const outcome = expect(fourth).rejects.toThrow('failed');
   await new Promise((resolve) => setImmediate(resolve));
   expect(entered).toBe(false);
-  releases[1]?.();
-  await fourth;
-  expect(entered).toBe(true);
+  slots.release();
+  await outcome;
+  await slots.acquire();
 });
