@@ -38,6 +38,12 @@ export const ERROR_CATALOGUE = {
   IMAGE_TIMEOUT: entry('item', false, 'The image took longer to decode than the limit.'),
   ITEM_NOT_FOUND: entry('item', false, 'The object was listed or named in a manifest but does not exist.'),
   ITEM_ACCESS_DENIED: entry('item', false, 'The store refuses to read this object with these credentials.'),
+  LABEL_MISSING: entry(
+    'item',
+    false,
+    'The item has no class: no label in its source, and no folder of its own.',
+  ),
+  LABEL_INVALID: entry('item', false, 'The label of the item cannot be read as the name of a class.'),
   ITEM_URI_INVALID: entry('item', false, 'The uri of the item has a scheme or a form that cannot be read.'),
 
   // Wrong use
@@ -67,6 +73,23 @@ export const ERROR_CATALOGUE = {
     'run',
     false,
     'The model file is no longer the one the run was submitted with.',
+  ),
+
+  // Training
+  DATASET_NOT_FOUND: entry('use', false, 'No prepared dataset is at this location.'),
+  DATASET_CLASSES: entry('use', false, 'Training needs two classes or more, each with training images.'),
+  DATASET_TOO_SMALL: entry('use', false, 'The batch is larger than the training split of the dataset.'),
+  DATASET_CHANGED: entry('run', false, 'The dataset is no longer the one the run was submitted with.'),
+  RECIPE_INVALID: entry('use', false, 'A setting of the recipe is unknown or cannot be used.'),
+  CHECKPOINT_INVALID: entry(
+    'run',
+    false,
+    'A checkpoint is damaged, or belongs to another recipe or dataset.',
+  ),
+  LOSS_NOT_FINITE: entry(
+    'run',
+    false,
+    'The loss is not a number any more: training stopped at the last good checkpoint.',
   ),
 
   // Contract

@@ -24,6 +24,15 @@ export function planJobId(run: string, generation: number): string {
   return `${run}.plan.g${generation}`;
 }
 
+/** `42` → `000042`. */
+export function epochName(epoch: number): string {
+  return String(epoch).padStart(6, '0');
+}
+
+export function epochJobId(run: string, epoch: number, generation: number): string {
+  return `${run}.e${epochName(epoch)}.g${generation}`;
+}
+
 /** The run of any of our job ids, or null for a foreign one. */
 export function runOfJobId(jobId: string): string | null {
   const run = jobId.split('.', 1)[0] ?? '';

@@ -32,7 +32,26 @@ export const classifyJob = defineDocument('classify-job', 1, {
 });
 export type ClassifyJob = z.infer<typeof classifyJob.schema>;
 
-/** Return value and progress of a classify job: tiny, because BullMQ copies it to the parent and the event stream. */
+/** Queue `prepare`: one shard. */
+export const prepareJob = defineDocument('prepare-job', 1, {
+  run: runIdSchema,
+  out: z.string(),
+  shard: shardIndexSchema,
+  items: z.number().int().positive(),
+});
+export type PrepareJob = z.infer<typeof prepareJob.schema>;
+
+/** Queue `train`: one epoch. The next one is enqueued when its checkpoint is committed. */
+export const trainJob = defineDocument('train-job', 1, {
+  run: runIdSchema,
+  out: z.string(),
+  epoch: z.number().int().min(1),
+  generation: generationSchema,
+  priority: z.number().int().nonnegative(),
+});
+export type TrainJob = z.infer<typeof trainJob.schema>;
+
+/** Return value and progress of a classify or prepare job: tiny, because BullMQ copies it to the parent and the event stream. */
 export const shardProgressSchema = z.object({
   /** Items done so far, labelled or not. */
   items: z.number().int().nonnegative(),

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { defineDocument } from './document.ts';
 import { runIdSchema, shardIndexSchema, tokenSchema } from './ids.ts';
 import { itemSchema } from './item.ts';
+import { pixelSumsSchema } from './dataset.ts';
 
 /** `shards/000042.json`: written by the planner, immutable. */
 export const shardDocument = defineDocument('shard', 1, {
@@ -21,13 +22,15 @@ export const planDocument = defineDocument('plan', 1, {
 });
 export type Plan = z.infer<typeof planDocument.schema>;
 
-const writtenObject = z.object({
+export const writtenObjectSchema = z.object({
   /** Relative to the run's directory. */
   key: z.string(),
   bytes: z.number().int().nonnegative(),
   digest: z.string(),
   rows: z.number().int().nonnegative(),
 });
+
+export type WrittenObject = z.infer<typeof writtenObjectSchema>;
 
 /** Wall time of each stage, summed over images or batches, in seconds; stages overlap, so the sum exceeds the wall time. */
 export const stageSecondsSchema = z.object({
@@ -40,8 +43,8 @@ export type StageSeconds = z.infer<typeof stageSecondsSchema>;
 
 /** What one attempt at a shard wrote: a part, and the errors beside it where there are any. */
 export const partSchema = z.object({
-  part: writtenObject,
-  errors: writtenObject.nullable(),
+  part: writtenObjectSchema,
+  errors: writtenObjectSchema.nullable(),
   items: z.number().int().positive(),
   labelled: z.number().int().nonnegative(),
   errorsByCode: z.record(z.string(), z.number().int().positive()),
@@ -96,3 +99,23 @@ export const cancellationDocument = defineDocument('cancellation', 1, {
   run: runIdSchema,
   cancelledAt: z.iso.datetime(),
 });
+
+/** One split's part of a prepared shard. */
+const preparedSplit = z.object({
+  tar: writtenObjectSchema,
+  index: writtenObjectSchema,
+  items: z.number().int().positive(),
+});
+
+/** `parts/000042.<token>.json` of a prepare run: what an attempt at a shard made. */
+export const preparedShardDocument = defineDocument('prepared-shard', 1, {
+  run: runIdSchema,
+  shard: shardIndexSchema,
+  train: preparedSplit.nullable(),
+  val: preparedSplit.nullable(),
+  /** Over the training images. */
+  sums: pixelSumsSchema,
+  /** Class names of all items of the shard, broken ones included, and how many of each could be prepared. */
+  classes: z.array(z.object({ name: z.string(), items: z.number().int().nonnegative() })),
+});
+export type PreparedShard = z.infer<typeof preparedShardDocument.schema>;

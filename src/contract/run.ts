@@ -1,7 +1,9 @@
 import { z } from 'zod';
 import { defineDocument } from './document.ts';
 import { runIdSchema } from './ids.ts';
-import { modelCard } from './model-card.ts';
+import { modelCard, type ModelCard } from './model-card.ts';
+import { SPLITS } from './dataset.ts';
+import { recipeSchema } from './recipe.ts';
 import { PART_FORMATS } from './rows.ts';
 
 export const SHARD_SIZE_MAX = 100_000;
@@ -19,9 +21,7 @@ export const sourceSpecSchema = z.object({
 
 export type SourceSpec = z.infer<typeof sourceSpecSchema>;
 
-/** Everything that decides what a classify run computes; two equal specs are one run. */
-export const classifySpecSchema = z.object({
-  kind: z.literal('classify'),
+const labelFields = {
   source: sourceSpecSchema,
   model: z.object({
     uri: z.string(),
@@ -38,11 +38,57 @@ export const classifySpecSchema = z.object({
   batchSize: z.number().int().min(1).max(BATCH_SIZE_MAX),
   format: z.enum(PART_FORMATS),
   embeddings: z.boolean(),
-});
+};
 
+/** Everything that decides what a classify run computes; two equal specs are one run. */
+export const classifySpecSchema = z.object({ kind: z.literal('classify'), ...labelFields });
 export type ClassifySpec = z.infer<typeof classifySpecSchema>;
 
-export const RUN_KINDS = ['classify'] as const;
+/** Classifies a split of a dataset, whose labels are known, and compares. */
+export const evaluateSpecSchema = z.object({
+  kind: z.literal('evaluate'),
+  ...labelFields,
+  dataset: z.object({ uri: z.string(), digest: z.string() }),
+  split: z.enum(SPLITS),
+});
+export type EvaluateSpec = z.infer<typeof evaluateSpecSchema>;
+
+export const prepareSpecSchema = z.object({
+  kind: z.literal('prepare'),
+  source: sourceSpecSchema,
+  shardSize: z.number().int().min(1).max(SHARD_SIZE_MAX),
+  /** The shorter side becomes so many pixels; smaller images are kept as they are. */
+  shortSide: z.number().int().min(1).max(4_096),
+  encoding: z.enum(['jpeg', 'png']),
+  valFraction: z.number().min(0).max(0.9),
+  /** Decides the split. */
+  seed: z.number().int().nonnegative(),
+});
+export type PrepareSpec = z.infer<typeof prepareSpecSchema>;
+
+export const trainSpecSchema = z.object({
+  kind: z.literal('train'),
+  dataset: z.object({ uri: z.string(), digest: z.string() }),
+  recipe: recipeSchema,
+  seed: z.number().int().nonnegative(),
+  /** Weights to start from, in place of random ones; a head with another number of classes is replaced. */
+  init: z.object({ uri: z.string(), digest: z.string() }).optional(),
+  /** Steps between two checkpoints within an epoch. */
+  checkpointSteps: z.number().int().min(1),
+  /** Epochs whose checkpoints stay beside the best and the last one. */
+  keepCheckpoints: z.number().int().min(0),
+});
+export type TrainSpec = z.infer<typeof trainSpecSchema>;
+
+export const runSpecSchema = z.discriminatedUnion('kind', [
+  classifySpecSchema,
+  evaluateSpecSchema,
+  prepareSpecSchema,
+  trainSpecSchema,
+]);
+export type RunSpec = z.infer<typeof runSpecSchema>;
+
+export const RUN_KINDS = ['classify', 'evaluate', 'prepare', 'train'] as const;
 
 /** `<out>/run.json`: written once, never changed. */
 export const runDocument = defineDocument('run', 1, {
@@ -50,15 +96,48 @@ export const runDocument = defineDocument('run', 1, {
   createdAt: z.iso.datetime(),
   /** `sha256:<hex>` of the spec's canonical JSON. */
   specDigest: z.string(),
-  spec: classifySpecSchema,
-  /** The model as it was when the run was submitted: architecture, preprocessing, labels. */
-  model: modelCard.schema,
+  spec: runSpecSchema,
+  /** Of runs that label: the model as it was at submission, with architecture, preprocessing and labels. */
+  model: modelCard.schema.optional(),
   /** What makes one attempt's part the shard's result. */
   fencing: z.enum(['conditional-put']),
   versions: z.object({ imagemill: z.string(), node: z.string() }),
 });
 
 export type Run = z.infer<typeof runDocument.schema>;
+
+/** A run that labels images with a model. */
+export type LabelRun = Run & { readonly spec: ClassifySpec | EvaluateSpec; readonly model: ModelCard };
+export type EvaluateRun = LabelRun & { readonly spec: EvaluateSpec };
+export type PrepareRun = Run & { readonly spec: PrepareSpec };
+export type TrainRun = Run & { readonly spec: TrainSpec };
+/** A run whose source is cut into shards. */
+export type ShardedRun = Run & { readonly spec: ClassifySpec | EvaluateSpec | PrepareSpec };
+
+export function isLabelRun(run: Run): run is LabelRun {
+  return (run.spec.kind === 'classify' || run.spec.kind === 'evaluate') && run.model !== undefined;
+}
+
+export function isEvaluateRun(run: Run): run is EvaluateRun {
+  return run.spec.kind === 'evaluate' && run.model !== undefined;
+}
+
+export function isPrepareRun(run: Run): run is PrepareRun {
+  return run.spec.kind === 'prepare';
+}
+
+export function isTrainRun(run: Run): run is TrainRun {
+  return run.spec.kind === 'train';
+}
+
+export function isShardedRun(run: Run): run is ShardedRun {
+  return isLabelRun(run) || isPrepareRun(run);
+}
+
+/** What a run reads, for a list of runs. */
+export function sourceOfRun({ spec }: Run): string {
+  return spec.kind === 'train' ? spec.dataset.uri : spec.source.uri;
+}
 
 /** An entry of the index of runs, below IMAGEMILL_HOME: says where a run's ledger is. */
 export const runIndexEntry = defineDocument('run-index', 1, {
