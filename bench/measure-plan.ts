@@ -1,6 +1,6 @@
 /** Child process: plans a run over a synthetic store, with its ledger in memory. Argument: number of keys. */
 import { modelCard, TORCHVISION_PREPROCESSING } from '../src/contract/model-card.ts';
-import { runDocument, type Run } from '../src/contract/run.ts';
+import { isShardedRun, runDocument } from '../src/contract/run.ts';
 import { openSource } from '../src/pipeline/source/open-source.ts';
 import { planRun } from '../src/producer/plan-run.ts';
 import { MemoryBucket, MemoryStore } from '../src/storage/memory-store.ts';
@@ -45,7 +45,7 @@ const resolver: StoreResolver = {
   resolve: () => ({ store, key: 'photos' }),
   close: () => {},
 };
-const run: Run = runDocument.schema.parse({
+const run = runDocument.schema.parse({
   schema: runDocument.id,
   run: 'r-01ARZ3NDEKTSV4RRFFQ69G5FAV',
   createdAt: LISTED_AT.toISOString(),
@@ -78,6 +78,7 @@ const run: Run = runDocument.schema.parse({
   fencing: 'conditional-put',
   versions: { imagemill: '0', node: process.versions.node },
 });
+if (!isShardedRun(run)) throw new Error('expected a run with a source');
 const ledger = new RunLedger(new MemoryStore(new MemoryBucket('ledger')));
 const baseBytes = process.memoryUsage.rss();
 

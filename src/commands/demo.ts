@@ -2,6 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { EXIT } from '../contract/errors.ts';
+import { isLabelRun } from '../contract/run.ts';
 import { createArchitecture } from '../pipeline/model/architectures.ts';
 import { initialiseWeights } from '../pipeline/model/init.ts';
 import { METADATA_KEYS } from '../pipeline/model/model-metadata.ts';
@@ -100,6 +101,7 @@ async function showRows(context: Context, say: (line: string) => void): Promise<
   if (newest === undefined) return;
   const ledger = new RunLedger(context.resolver.open(newest.out));
   const run = await ledger.readRun();
+  if (!isLabelRun(run)) return;
   let [rows, right] = [0, 0];
   for await (const page of committedRows(ledger, run)) {
     for (const row of page) {

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { pipeline } from 'node:stream/promises';
 import { EXIT, ImagemillError } from '../contract/errors.ts';
 import type { PartFormat, ResultRow } from '../contract/rows.ts';
-import type { Run } from '../contract/run.ts';
+import { isLabelRun, type LabelRun } from '../contract/run.ts';
 import { createPartEncoder } from '../pipeline/sink/create-part-encoder.ts';
 import { readPart } from '../pipeline/sink/read-part.ts';
 import type { RunLedger } from '../storage/run-ledger.ts';
@@ -17,6 +17,12 @@ export async function results(
 ): Promise<number> {
   const ledger = await context.index.open(reference);
   const run = await ledger.readRun();
+  if (!isLabelRun(run)) {
+    throw new ImagemillError(
+      'USAGE',
+      `expected a run that labels images, got ${run.run}, a ${run.spec.kind} run`,
+    );
+  }
   if (options.format === 'parquet' && options.output === undefined && context.stdoutIsTerminal) {
     throw new ImagemillError('USAGE', 'expected --output FILE or a pipe for Parquet, got a terminal');
   }
@@ -32,13 +38,13 @@ export async function results(
 }
 
 /** Rows of a run's committed parts; a part that no commit names is not a result. */
-export async function* committedRows(ledger: RunLedger, run: Run): AsyncGenerator<ResultRow[]> {
+export async function* committedRows(ledger: RunLedger, run: LabelRun): AsyncGenerator<ResultRow[]> {
   for await (const commit of ledger.commits()) {
     yield* readPart(await ledger.store.get(commit.part.key), run.spec.format);
   }
 }
 
-async function* encodeRows(ledger: RunLedger, run: Run, format: PartFormat): AsyncGenerator<Uint8Array> {
+async function* encodeRows(ledger: RunLedger, run: LabelRun, format: PartFormat): AsyncGenerator<Uint8Array> {
   const encoder = createPartEncoder({ format, embeddings: run.spec.embeddings });
   for await (const rows of committedRows(ledger, run)) yield encoder.rows(rows);
   yield encoder.end();

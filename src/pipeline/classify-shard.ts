@@ -1,7 +1,7 @@
 import type { Item } from '../contract/item.ts';
 import type { Part, Shard } from '../contract/ledger.ts';
 import type { ErrorRow, ResultRow } from '../contract/rows.ts';
-import type { Run } from '../contract/run.ts';
+import type { LabelRun } from '../contract/run.ts';
 import { ledgerKeys } from '../storage/ledger-keys.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { fillSlab, type FilledBatch } from './batch/fill-slab.ts';
@@ -14,7 +14,7 @@ import { encodeErrorRows } from './sink/error-rows.ts';
 import { writeObject, type WrittenObject } from './sink/write-object.ts';
 
 export interface ClassifyTask {
-  readonly run: Run;
+  readonly run: LabelRun;
   readonly shard: Shard;
   /** Names the attempt; part of every key it writes. */
   readonly token: string;
@@ -84,7 +84,7 @@ export async function classifyShard(task: ClassifyTask, resources: ClassifyResou
 
 async function labelBatch(
   batch: FilledBatch,
-  run: Run,
+  run: LabelRun,
   { device, slabs, graph }: ClassifyResources,
   clock: StageClock,
 ): Promise<ResultRow[]> {
@@ -106,7 +106,7 @@ async function labelBatch(
 function toRows(
   batch: FilledBatch,
   { ids, scores, embeddings }: Classification,
-  run: Run,
+  run: LabelRun,
   { topK, embeddingSize }: ClassifyResources['graph'],
 ): ResultRow[] {
   const rows: ResultRow[] = [];

@@ -1,7 +1,7 @@
 import { ImagemillError } from '../contract/errors.ts';
 import { shardDocument, planDocument } from '../contract/ledger.ts';
 import { JOBS_PER_BULK } from '../contract/queues.ts';
-import type { Run } from '../contract/run.ts';
+import type { ShardedRun } from '../contract/run.ts';
 import type { Source, SourceCursor } from '../pipeline/source/source.ts';
 import type { RunLedger } from '../storage/run-ledger.ts';
 import { packShards, type ShardDraft } from './pack-shards.ts';
@@ -26,7 +26,7 @@ const CHUNK_MS = 1_000;
  */
 export async function* planRun(
   ledger: RunLedger,
-  run: Run,
+  run: ShardedRun,
   source: Source,
   from: number,
   signal?: AbortSignal,
@@ -70,7 +70,7 @@ export async function* planRun(
 /** Writes shards from index `shard` on; yields the number of items of each. */
 async function* writeShards(
   ledger: RunLedger,
-  run: Run,
+  run: ShardedRun,
   source: Source,
   shard: number,
   cursor: SourceCursor | undefined,

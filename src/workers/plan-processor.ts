@@ -1,7 +1,7 @@
 import { WaitingChildrenError, type Job, type Processor } from 'bullmq';
-import { asImagemillError } from '../contract/errors.ts';
+import { asImagemillError, ImagemillError } from '../contract/errors.ts';
 import { planJob, type PlanJob, type PlanProgress } from '../contract/jobs.ts';
-import type { Run } from '../contract/run.ts';
+import { isShardedRun, type ShardedRun } from '../contract/run.ts';
 import type { Queues } from '../queue/queues.ts';
 import type { RunLedger } from '../storage/run-ledger.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -15,7 +15,7 @@ import type { RunCache } from './run-cache.ts';
  */
 export type Planner = (
   ledger: RunLedger,
-  run: Run,
+  run: ShardedRun,
   from: number,
   signal: AbortSignal,
 ) => AsyncIterable<readonly { readonly shard: number; readonly items: number }[]>;
@@ -51,6 +51,12 @@ async function plan(
 ): Promise<PlanProgress> {
   let state = planJob.parse(job.data, `job ${job.id}`);
   const { run, ledger } = await runs.open(state.out);
+  if (!isShardedRun(run)) {
+    throw new ImagemillError(
+      'CONTRACT_INVALID',
+      `run ${run.run}: expected a run with shards, got ${run.spec.kind}`,
+    );
+  }
   if (state.phase === 'planning' && !(await ledger.isCancelled())) {
     const committed = await readCommitted(ledger);
     const parent = { id: job.id ?? '', queue: job.queueQualifiedName };

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Run } from '../../src/contract/run.ts';
+import type { LabelRun } from '../../src/contract/run.ts';
 import type { Source, SourceEntry } from '../../src/pipeline/source/source.ts';
 import { planRun, type PlannedShard } from '../../src/producer/plan-run.ts';
 import { MemoryBucket, MemoryStore } from '../../src/storage/memory-store.ts';
@@ -30,7 +30,7 @@ const names = (count: number) =>
   Array.from({ length: count }, (_, index) => `${String(index).padStart(6, '0')}.jpg`);
 const newLedger = () => new RunLedger(new MemoryStore(new MemoryBucket('out')));
 
-async function planAll(ledger: RunLedger, run: Run, source: Source, from = 0): Promise<PlannedShard[]> {
+async function planAll(ledger: RunLedger, run: LabelRun, source: Source, from = 0): Promise<PlannedShard[]> {
   const shards: PlannedShard[] = [];
   for await (const chunk of planRun(ledger, run, source, from)) shards.push(...chunk);
   return shards;

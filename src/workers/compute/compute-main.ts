@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { readSettings } from '../../config/environment.ts';
 import { asImagemillError, ImagemillError } from '../../contract/errors.ts';
+import { isLabelRun } from '../../contract/run.ts';
 import { Semaphore } from '../../pipeline/batch/semaphore.ts';
 import { classifyShard } from '../../pipeline/classify-shard.ts';
 import { createDecoder } from '../../pipeline/decode/create-decoder.ts';
@@ -53,6 +54,12 @@ async function attempt({ out, shard: index, token }: ShardAttempt): Promise<void
   const progress = throttledProgress(token);
   try {
     const { run, ledger } = await runs.open(out);
+    if (!isLabelRun(run)) {
+      throw new ImagemillError(
+        'CONTRACT_INVALID',
+        `run ${run.run}: expected a run that labels images, got ${run.spec.kind}`,
+      );
+    }
     const shard = await ledger.readShard(index);
     // Whoever submitted a local folder meant this machine's files; a manifest elsewhere must not reach for them.
     const allowFile = run.spec.source.uri.startsWith('file:');

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { ImagemillError } from '../../contract/errors.ts';
-import type { Run } from '../../contract/run.ts';
+import type { LabelRun } from '../../contract/run.ts';
 import { SlabPool } from '../../pipeline/batch/slab-pool.ts';
 import { SLABS_PER_SHARD, type ClassifyResources } from '../../pipeline/classify-resources.ts';
 import type { UncompiledModel } from '../../pipeline/engine/device-protocol.ts';
@@ -48,7 +48,7 @@ export class LoadedModels {
    * @param onStep called as the model's file arrives: large files take longer than a watchdog waits
    * @throws ImagemillError MODEL_DIGEST_CHANGED, MODEL_*, ENGINE_UNAVAILABLE, STORE_*
    */
-  async use<R>(run: Run, onStep: () => void, work: (model: OpenModel) => Promise<R>): Promise<R> {
+  async use<R>(run: LabelRun, onStep: () => void, work: (model: OpenModel) => Promise<R>): Promise<R> {
     const { topK, batchSize, crops, embeddings } = run.spec;
     const key = sha256Json({ model: run.model, topK, batchSize, crops, embeddings });
     const entry = this.#entries.get(key) ?? this.#open(key, run);
@@ -66,7 +66,7 @@ export class LoadedModels {
     }
   }
 
-  #open(key: string, run: Run): Entry {
+  #open(key: string, run: LabelRun): Entry {
     const waiting = new Set<() => void>();
     const opening = this.#load(run, () => waiting.forEach((onStep) => onStep()));
     const entry: Entry = { opening, waiting, users: 0, usedAtMs: performance.now() };
@@ -75,7 +75,7 @@ export class LoadedModels {
     return entry;
   }
 
-  async #load(run: Run, onStep: () => void): Promise<Awaited<Entry['opening']>> {
+  async #load(run: LabelRun, onStep: () => void): Promise<Awaited<Entry['opening']>> {
     const { resolver, engine, engineThreads } = this.#options;
     const engineName = ENGINES.find((name) => name === engine);
     if (engineName === undefined) {

@@ -1,0 +1,102 @@
+import { ulid } from 'ulid';
+import type { z } from 'zod';
+import { VERSION } from '../config/version.ts';
+import { describeIssues } from '../contract/document.ts';
+import { ImagemillError } from '../contract/errors.ts';
+import type { ModelCard } from '../contract/model-card.ts';
+import { runDocument, runIndexEntry, sourceOfRun, type Run, type RunSpec } from '../contract/run.ts';
+import { sha256Json } from '../storage/digest.ts';
+import type { ObjectStore, StoreResolver } from '../storage/object-store.ts';
+import { checkWritable, probeConditionalPut } from '../storage/probe.ts';
+import type { RunIndex } from '../storage/run-index.ts';
+import { RunLedger } from '../storage/run-ledger.ts';
+
+export interface SubmittedRun {
+  readonly run: Run;
+  readonly ledger: RunLedger;
+  /** False where an equal run was found at the output. */
+  readonly created: boolean;
+}
+
+export interface RunRequest {
+  readonly spec: RunSpec;
+  readonly model?: ModelCard;
+  readonly out: ObjectStore;
+  /** Start another run, in a folder of its own below `out`, even where an equal one exists. */
+  readonly fresh: boolean;
+}
+
+/**
+ * Creates the ledger of a run whose spec has been checked, or finds the equal run that is there. Nothing is enqueued.
+ * @throws ImagemillError OUTPUT_NOT_WRITABLE, OUTPUT_HOLDS_ANOTHER_RUN, STORE_CONDITIONAL_PUT_UNSUPPORTED, STORE_*
+ */
+export async function createRun(
+  { spec, model, out, fresh }: RunRequest,
+  resolver: StoreResolver,
+  index: RunIndex,
+  now: Date,
+): Promise<SubmittedRun> {
+  const run: Run = {
+    schema: runDocument.id,
+    run: `r-${ulid(now.getTime())}`,
+    createdAt: now.toISOString(),
+    specDigest: sha256Json(spec),
+    spec,
+    ...(model === undefined ? {} : { model }),
+    fencing: 'conditional-put',
+    versions: { imagemill: VERSION, node: process.versions.node },
+  };
+  const occupant = await new RunLedger(out).findRun();
+  const place = occupant !== null && fresh ? resolver.open(out.uriOf(run.run)) : out;
+  return createLedger(run, new RunLedger(place), fresh ? null : occupant, index);
+}
+
+async function createLedger(
+  run: Run,
+  ledger: RunLedger,
+  occupant: Run | null,
+  index: RunIndex,
+): Promise<SubmittedRun> {
+  if (occupant === null) {
+    await checkWritable(ledger.store);
+    if (!(await probeConditionalPut(ledger.store))) {
+      throw new ImagemillError(
+        'STORE_CONDITIONAL_PUT_UNSUPPORTED',
+        `expected a store that refuses a second put with If-None-Match: *, got one that accepts it at ${ledger.out}`,
+      );
+    }
+  }
+  const created = occupant === null && (await ledger.createRun(run));
+  const stored = created ? run : (occupant ?? (await ledger.readRun()));
+  if (stored.specDigest !== run.specDigest) {
+    throw new ImagemillError(
+      'OUTPUT_HOLDS_ANOTHER_RUN',
+      `expected an output without a run, or with this one; ${ledger.out} holds ${stored.run} (${describeDifference(stored.spec, run.spec)}); use another --out, or --new`,
+    );
+  }
+  await index.add({
+    schema: runIndexEntry.id,
+    run: stored.run,
+    kind: stored.spec.kind,
+    out: ledger.out,
+    source: sourceOfRun(stored),
+    createdAt: stored.createdAt,
+  });
+  return { run: stored, ledger, created };
+}
+
+/** @throws ImagemillError USAGE with every fault in one line */
+export function parseSpec<S extends z.ZodType>(schema: S, spec: z.input<S>): z.infer<S> {
+  const result = schema.safeParse(spec);
+  if (!result.success) throw new ImagemillError('USAGE', describeIssues(result.error));
+  return result.data;
+}
+
+function describeDifference(a: RunSpec, b: RunSpec): string {
+  const before = new Map<string, unknown>(Object.entries(a));
+  const after = new Map<string, unknown>(Object.entries(b));
+  const different = [...new Set([...before.keys(), ...after.keys()])].filter(
+    (name) => sha256Json({ v: before.get(name) }) !== sha256Json({ v: after.get(name) }),
+  );
+  return `different: ${different.join(', ')}`;
+}
