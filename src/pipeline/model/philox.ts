@@ -10,7 +10,7 @@ const WEYL_1 = 0xbb67ae85;
 const ROUNDS = 10;
 
 /** What a stream of random numbers is for; streams of different purposes never share a counter. */
-export const PURPOSE = { initialisation: 1 } as const;
+export const PURPOSE = { initialisation: 1, shuffle: 2, augmentation: 3, dropout: 4 } as const;
 
 export interface PhiloxKey {
   readonly low: number;

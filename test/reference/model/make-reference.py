@@ -6,7 +6,9 @@ TypeScript, so only the results are kept. Needs torch, torchvision and numpy (De
     /usr/bin/python3 test/reference/model/make-reference.py
 
 With arguments it is a tool of the tests: `torchvision-logits OUT.pth PIXELS.u8 COUNT` saves torchvision's alexnet()
-with default random weights and prints the logits of (COUNT, 224, 224, 3) uint8 pixels as JSON.
+with default random weights and prints the logits of (COUNT, 224, 224, 3) uint8 pixels as JSON;
+`torchvision-load WEIGHTS.safetensors PIXELS.u8 COUNT` loads the weights into alexnet() with strict=True and prints the
+same of them.
 """
 
 import json
@@ -195,9 +197,37 @@ def torchvision_logits(path, pixel_file, count):
         print(json.dumps(model(normalise(images, 1 / 255, IMAGENET_NORM)).tolist()))
 
 
+def read_safetensors(path):
+    """The format by its definition (8 bytes of header length, JSON, data): Debian has no package for it."""
+    data = pathlib.Path(path).read_bytes()
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:start])
+    header.pop("__metadata__", None)
+    tensors = {}
+    for name, entry in header.items():
+        assert entry["dtype"] == "F32", (name, entry["dtype"])
+        begin, end = entry["data_offsets"]
+        values = np.frombuffer(data, "<f4", (end - begin) // 4, start + begin)
+        tensors[name] = torch.from_numpy(values.reshape(entry["shape"]).copy())
+    return tensors
+
+
+def torchvision_load(path, pixel_file, count):
+    from torchvision.models import alexnet
+
+    weights = read_safetensors(path)
+    model = alexnet(num_classes=weights["classifier.6.bias"].numel()).eval()
+    model.load_state_dict(weights, strict=True)
+    images = np.fromfile(pixel_file, np.uint8).reshape(count, 224, 224, 3)
+    with torch.no_grad():
+        print(json.dumps(model(normalise(images, 1 / 255, IMAGENET_NORM)).tolist()))
+
+
 if __name__ == "__main__":
     if len(sys.argv) == 5 and sys.argv[1] == "torchvision-logits":
         torchvision_logits(sys.argv[2], sys.argv[3], int(sys.argv[4]))
+    elif len(sys.argv) == 5 and sys.argv[1] == "torchvision-load":
+        torchvision_load(sys.argv[2], sys.argv[3], int(sys.argv[4]))
     else:
         result = {name: reference(name) for name in NAMES}
         target = pathlib.Path(__file__).with_name("reference.json")

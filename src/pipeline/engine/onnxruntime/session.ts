@@ -65,6 +65,22 @@ export async function runSession(session: InferenceSession, images: Tensor): Pro
   }
 }
 
+/**
+ * Runs a session whose results go into the buffers of `fetches`; these may be buffers of `feeds`.
+ * @throws ImagemillError ENGINE_FAILED
+ */
+export async function runInPlace(
+  session: InferenceSession,
+  feeds: Record<string, Tensor>,
+  fetches: Record<string, Tensor>,
+): Promise<void> {
+  try {
+    await session.run(feeds, fetches);
+  } catch (error) {
+    throw engineError('ENGINE_FAILED', 'onnxruntime failed on a batch', error);
+  }
+}
+
 const SOURCE_LINE = /^\S+\.(?:cc|cpp|cu|h|hpp):\d+ /;
 /** A C++ signature: return type, qualified name, arguments (with one level of parentheses), and what may follow. */
 const SIGNATURE = /^[^(]*\((?:[^()]|\([^()]*\))*\)(?:::<lambda\([^)]*\)>)?(?: const)?(?: \[with [^\]]*\])? /;

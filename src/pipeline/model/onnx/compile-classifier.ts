@@ -2,6 +2,7 @@
 import type { Preprocessing } from '../../../contract/model-card.ts';
 import type { ClassifierGraph } from '../../engine/engine.ts';
 import type { Architecture } from '../architecture.ts';
+import { atCropSize } from '../export-input.ts';
 import type { StateDict } from '../weights/state-dict.ts';
 import {
   appendPreprocessing,
@@ -12,7 +13,7 @@ import {
 } from './classifier-ends.ts';
 import { encodeModel, OPSET } from './encode-model.ts';
 import { DATA_TYPE, encodeValueInfo, GraphBuilder, type Dimension } from './graph-builder.ts';
-import { appendInferenceNetwork, atCropSize } from './inference-network.ts';
+import { appendInferenceNetwork } from './inference-network.ts';
 
 export interface CompileInput {
   readonly architecture: Architecture;

@@ -57,6 +57,20 @@ export function appendLayer(
  * operator in ONNX Runtime, and differentiable with ordinary operators.
  */
 function appendLrn(graph: GraphBuilder, layer: LrnLayer, input: string, channels: number): string {
+  const { scale } = appendLrnScale(graph, layer, input, channels);
+  return graph.node('Div', [input, appendPower(graph, scale, layer.beta)]);
+}
+
+/**
+ * k + alpha/size · Σ x² over neighbouring channels.
+ * @returns names of the result and of the (C, C, 1, 1) kernel with alpha/size in its band
+ */
+export function appendLrnScale(
+  graph: GraphBuilder,
+  layer: LrnLayer,
+  input: string,
+  channels: number,
+): { readonly scale: string; readonly band: string } {
   const band = new Float32Array(channels * channels);
   const before = Math.floor((layer.size - 1) / 2);
   for (let row = 0; row < channels; row++) {
@@ -64,17 +78,14 @@ function appendLrn(graph: GraphBuilder, layer: LrnLayer, input: string, channels
     const end = Math.min(channels, row - before + layer.size);
     band.fill(layer.alpha / layer.size, row * channels + first, row * channels + end);
   }
+  const kernel = graph.floats('lrn_band', [channels, channels, 1, 1], band);
   const square = graph.node('Mul', [input, input]);
-  const scale = graph.node('Conv', [
-    square,
-    graph.floats('lrn_band', [channels, channels, 1, 1], band),
-    graph.floats('lrn_k', [channels], new Float32Array(channels).fill(layer.k)),
-  ]);
-  return graph.node('Div', [input, appendPower(graph, scale, layer.beta)]);
+  const k = graph.floats('lrn_k', [channels], new Float32Array(channels).fill(layer.k));
+  return { scale: graph.node('Conv', [square, kernel, k]), band: kernel };
 }
 
 /** x^0.75 = √x · √√x, far cheaper than the general power. */
-function appendPower(graph: GraphBuilder, base: string, exponent: number): string {
+export function appendPower(graph: GraphBuilder, base: string, exponent: number): string {
   if (exponent !== 0.75) {
     return graph.node('Pow', [base, graph.floats('beta', [], Float32Array.of(exponent))]);
   }
@@ -96,7 +107,7 @@ function appendAdaptiveAvgPool(graph: GraphBuilder, placed: PlacedLayer, input: 
 }
 
 /** (out, size): row i averages ⌊i·size/out⌋ … ⌈(i+1)·size/out⌉ − 1. */
-function averagingMatrix(size: number, out: number): Float32Array {
+export function averagingMatrix(size: number, out: number): Float32Array {
   const matrix = new Float32Array(out * size);
   for (let row = 0; row < out; row++) {
     const first = Math.floor((row * size) / out);
@@ -106,7 +117,7 @@ function averagingMatrix(size: number, out: number): Float32Array {
   return matrix;
 }
 
-function transpose(matrix: Float32Array, rows: number, columns: number): Float32Array {
+export function transpose(matrix: Float32Array, rows: number, columns: number): Float32Array {
   return Float32Array.from(
     matrix,
     (_, index) => matrix[(index % rows) * columns + Math.floor(index / rows)] ?? 0,

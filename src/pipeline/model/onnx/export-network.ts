@@ -1,20 +1,10 @@
 /** Architecture + weights → a plain ONNX file that any runtime takes: normalised pixels in, logits out. */
-import type { ModelCard } from '../../../contract/model-card.ts';
-import type { Architecture } from '../architecture.ts';
+import { atCropSize, type ExportInput } from '../export-input.ts';
 import { describeModel } from '../model-metadata.ts';
-import type { StateDict } from '../weights/state-dict.ts';
 import { BATCH_DIMENSION } from './classifier-ends.ts';
 import { encodeModel } from './encode-model.ts';
 import { DATA_TYPE, encodeValueInfo, GraphBuilder } from './graph-builder.ts';
-import { appendInferenceNetwork, atCropSize } from './inference-network.ts';
-
-export interface ExportInput {
-  readonly architecture: Architecture;
-  /** Exactly the architecture's parameters. */
-  readonly weights: StateDict;
-  /** Its crop is the network's input size; its labels and preprocessing go into the file. */
-  readonly card: ModelCard;
-}
+import { appendInferenceNetwork } from './inference-network.ts';
 
 /**
  * ONNX, opset 17, default operator set only. Input `input`: (batch, 3, H, W) float32, normalised as the card's

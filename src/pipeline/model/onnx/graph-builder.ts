@@ -4,10 +4,13 @@ import { ProtoWriter } from './protobuf.ts';
 /** TensorProto.DataType. */
 export const DATA_TYPE = { float: 1, uint8: 2, int32: 6, int64: 7, float16: 10 } as const;
 
-const ATTRIBUTE_TYPE = { float: 1, int: 2, ints: 7 } as const;
+const ATTRIBUTE_TYPE = { float: 1, int: 2, string: 3, ints: 7 } as const;
+
+/** Operators that ONNX Runtime's own optimizer uses for convolutions over blocks of channels. */
+export const NCHWC_DOMAIN = 'com.microsoft.nchwc';
 
 /** Plain numbers are INT attributes and arrays INTS. */
-export type Attribute = number | readonly number[] | { readonly float: number };
+export type Attribute = number | readonly number[] | string | { readonly float: number };
 
 /** A number is a fixed dimension, a string the name of a symbolic one. */
 export type Dimension = number | string;
@@ -48,9 +51,10 @@ export class GraphBuilder {
     inputs: readonly string[],
     attributes: Record<string, Attribute> = {},
     output?: string,
+    domain = '',
   ): string {
     const name = output ?? this.uniqueName(operator);
-    this.nodeWithOutputs(operator, inputs, [name], attributes);
+    this.nodeWithOutputs(operator, inputs, [name], attributes, domain);
     return name;
   }
 
@@ -59,12 +63,14 @@ export class GraphBuilder {
     inputs: readonly string[],
     outputs: readonly string[],
     attributes: Record<string, Attribute> = {},
+    domain = '',
   ): void {
     const writer = new ProtoWriter();
     for (const input of inputs) writer.string(1, input);
     for (const output of outputs) writer.string(2, output);
     writer.string(3, this.uniqueName('node')).string(4, operator);
     for (const [name, value] of Object.entries(attributes)) writer.message(5, encodeAttribute(name, value));
+    if (domain !== '') writer.string(7, domain);
     this.nodes.push(writer);
   }
 
@@ -111,14 +117,17 @@ export function encodeMetadata(key: string, value: string): ProtoWriter {
   return new ProtoWriter().string(1, key).string(2, value);
 }
 
-/** OperatorSetIdProto of the default domain. */
-export function encodeOpset(version: number): ProtoWriter {
-  return new ProtoWriter().string(1, '').int(2, version);
+/** OperatorSetIdProto, of the default domain unless another is given. */
+export function encodeOpset(version: number, domain = ''): ProtoWriter {
+  return new ProtoWriter().string(1, domain).int(2, version);
 }
 
 function encodeAttribute(name: string, value: Attribute): ProtoWriter {
   const writer = new ProtoWriter().string(1, name);
   if (typeof value === 'number') return writer.int(3, value).int(20, ATTRIBUTE_TYPE.int);
+  if (typeof value === 'string') {
+    return writer.string(4, value).int(20, ATTRIBUTE_TYPE.string);
+  }
   if ('float' in value) return writer.float(2, value.float).int(20, ATTRIBUTE_TYPE.float);
   for (const item of value) writer.int(8, item);
   return writer.int(20, ATTRIBUTE_TYPE.ints);

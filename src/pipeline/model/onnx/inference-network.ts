@@ -1,6 +1,6 @@
 /** Architecture + weights → the part of a graph from normalised pixels to logits, its weights constants of the graph. */
-import type { Preprocessing } from '../../../contract/model-card.ts';
-import { describeShape, parametersOf, placeLayers, product, type Architecture } from '../architecture.ts';
+import { parametersOf, placeLayers, product, type Architecture } from '../architecture.ts';
+import { weightOf } from '../export-input.ts';
 import type { StateDict } from '../weights/state-dict.ts';
 import { appendLayer } from './compile-network.ts';
 import type { GraphBuilder } from './graph-builder.ts';
@@ -10,11 +10,6 @@ export interface InferenceNetwork {
   readonly logits: string;
   /** The penultimate activations: (rows, size) float32. */
   readonly embedding: { readonly name: string; readonly size: number };
-}
-
-/** The architecture with the crop as its input size. */
-export function atCropSize(architecture: Architecture, { crop }: Preprocessing): Architecture {
-  return { ...architecture, input: { channels: 3, height: crop.height, width: crop.width } };
 }
 
 /**
@@ -40,14 +35,4 @@ export function appendInferenceNetwork(
     return appendLayer(graph, layer, tensor, (path) => ({ weight: `${path}.weight`, bias: `${path}.bias` }));
   }, input);
   return { logits, embedding };
-}
-
-/** @throws RangeError where the tensor is missing or has another shape */
-export function weightOf(weights: StateDict, name: string, shape: readonly number[]): Float32Array {
-  const tensor = weights.get(name);
-  if (tensor === undefined || tensor.data.length !== product(shape)) {
-    const got = tensor === undefined ? 'none' : describeShape(tensor.shape);
-    throw new RangeError(`${name}: expected a tensor ${describeShape(shape)}, got ${got}`);
-  }
-  return tensor.data;
 }

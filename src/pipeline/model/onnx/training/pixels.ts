@@ -1,0 +1,63 @@
+/** From the bytes of a slab to the network's input: colour augmentation, then the model's normalisation. */
+import type { Preprocessing } from '../../../../contract/model-card.ts';
+import { DATA_TYPE, type GraphBuilder } from '../graph-builder.ts';
+
+/** Luma of ITU-R BT.601, the grey of PIL and torchvision. */
+export const GREY_WEIGHTS = [0.299, 0.587, 0.114] as const;
+
+/** Names of the inputs of colour augmentation, one row per item: see `ColourTransform`. */
+export interface ColourInputs {
+  /** (rows, 3, 3). */
+  readonly matrices: string;
+  /** (rows). */
+  readonly greyShifts: string;
+  /** (rows, 3). */
+  readonly shifts: string;
+}
+
+export interface PixelShape {
+  readonly rows: number;
+  readonly height: number;
+  readonly width: number;
+}
+
+/**
+ * (rows, H, W, 3) uint8 → (rows, 3, H, W) float32, 0..255: out = M·x + b · mean(grey(x)) + s for every item.
+ */
+export function appendColour(
+  graph: GraphBuilder,
+  images: string,
+  colour: ColourInputs | null,
+  { rows, height, width }: PixelShape,
+): string {
+  const planes = graph.node('Transpose', [images], { perm: [0, 3, 1, 2] });
+  const pixels = graph.node('Cast', [planes], { to: DATA_TYPE.float });
+  if (colour === null) return pixels;
+  const flat = graph.node('Reshape', [pixels, graph.ints('shape', [rows, 3, height * width])]);
+  const means = graph.node('ReduceMean', [flat], { axes: [2], keepdims: 1 });
+  const grey = graph.floats('grey', [1, 3], Float32Array.from(GREY_WEIGHTS));
+  const column = graph.ints('shape', [rows, 1, 1]);
+  const greyPart = graph.node('Mul', [
+    graph.node('MatMul', [grey, means]),
+    graph.node('Reshape', [colour.greyShifts, column]),
+  ]);
+  const shift = graph.node('Reshape', [colour.shifts, graph.ints('shape', [rows, 3, 1])]);
+  const turned = graph.node('MatMul', [colour.matrices, flat]);
+  const shifted = graph.node('Add', [turned, graph.node('Add', [greyPart, shift])]);
+  return graph.node('Reshape', [shifted, graph.ints('shape', [rows, 3, height, width])]);
+}
+
+/** (pixel × scale − mean) / std per channel, RGB. */
+export function appendNormalisation(
+  graph: GraphBuilder,
+  pixels: string,
+  preprocessing: Preprocessing,
+): string {
+  const { scale, mean, std } = preprocessing;
+  const factor = Float32Array.from(std, (deviation) => scale / deviation);
+  const offset = Float32Array.from(mean, (value, channel) => -value / (std[channel] ?? 1));
+  const scaled = factor.every((value) => value === 1)
+    ? pixels
+    : graph.node('Mul', [pixels, graph.floats('factor', [3, 1, 1], factor)]);
+  return graph.node('Add', [scaled, graph.floats('offset', [3, 1, 1], offset)]);
+}
