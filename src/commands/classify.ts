@@ -1,4 +1,5 @@
 import { EXIT, ImagemillError } from '../contract/errors.ts';
+import { PRIORITY_DEFAULT } from '../contract/queues.ts';
 import type { PartFormat } from '../contract/rows.ts';
 import type { Run, RunState } from '../contract/run.ts';
 import { enqueueRun } from '../producer/enqueue-run.ts';
@@ -69,23 +70,37 @@ export async function classify(context: Context, source: string, options: Classi
   return runToEnd(context, run, ledger, options);
 }
 
+export type RunOptions = Pick<ClassifyOptions, 'wait' | 'json' | 'device' | 'engine'> & {
+  readonly priority?: number;
+  /** Tells of a finished run, in place of how many images it labelled. */
+  readonly report?: () => Promise<void>;
+};
+
 /** Puts a run on the queue, waits for its end unless told otherwise, and reports. @returns the exit code */
 export async function runToEnd(
   context: Context,
   run: Run,
   ledger: RunLedger,
-  options: Pick<ClassifyOptions, 'wait' | 'json' | 'priority' | 'device' | 'engine'>,
+  options: RunOptions,
 ): Promise<number> {
   const line = new ProgressLine(context.stderr);
   let state = await ledger.state();
   try {
     if (state !== 'done') {
       state = await withQueues(context, options, async (queues) => {
-        const planJob = await enqueueRun(ledger, run, queues, { priority: options.priority });
+        const planJob = await enqueueRun(ledger, run, queues, {
+          priority: options.priority ?? PRIORITY_DEFAULT[run.spec.kind],
+        });
         if (!options.wait) return ledger.state();
         const before = await summarise(ledger, run);
         return followRun(
-          { ledger, run: run.run, queues, planJob },
+          {
+            ledger,
+            run: run.run,
+            queues,
+            planJob,
+            shardQueue: run.spec.kind === 'prepare' ? 'prepare' : 'classify',
+          },
           { items: before.items, errors: before.errors },
           (progress) => line.update(progress),
           context.interrupted,
@@ -113,14 +128,18 @@ async function report(
   run: Run,
   ledger: RunLedger,
   state: RunState,
-  options: Pick<ClassifyOptions, 'wait' | 'json'>,
+  options: Pick<RunOptions, 'wait' | 'json' | 'report'>,
 ): Promise<number> {
   const summary = (await ledger.findSummary()) ?? (await summarise(ledger, run));
-  context.stdout.write(
-    options.json
-      ? `${JSON.stringify(runReport(run, ledger.out, state, summary))}\n`
-      : `${describeRun(run, ledger.out, state, summary)}\n`,
-  );
+  if (options.report !== undefined && state === 'done') {
+    await options.report();
+  } else {
+    context.stdout.write(
+      options.json
+        ? `${JSON.stringify(runReport(run, ledger.out, state, summary))}\n`
+        : `${describeRun(run, ledger.out, state, summary)}\n`,
+    );
+  }
   if (!options.wait) return EXIT.done;
   if (state !== 'done') {
     const failure = await ledger.findFailure();

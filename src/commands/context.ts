@@ -17,6 +17,9 @@ export interface Context {
   readonly interrupted: AbortSignal;
 }
 
+/** What a command does. @returns the exit code */
+export type Handler = (context: Context) => Promise<number>;
+
 /** @throws ImagemillError CONFIG_INVALID */
 export function createContext(process: NodeJS.Process): Context {
   const settings = readSettings(process.env);

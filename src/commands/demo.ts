@@ -1,88 +1,158 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, open, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { EXIT } from '../contract/errors.ts';
+import { PRIORITY_DEFAULT } from '../contract/queues.ts';
+import { EXIT, ImagemillError } from '../contract/errors.ts';
 import { isLabelRun } from '../contract/run.ts';
-import { createArchitecture } from '../pipeline/model/architectures.ts';
-import { initialiseWeights } from '../pipeline/model/init.ts';
-import { METADATA_KEYS } from '../pipeline/model/model-metadata.ts';
-import { writeSafetensors } from '../pipeline/model/weights/safetensors.ts';
-import { encodePng } from '../pipeline/decode/encode-png.ts';
+import { TarWriter } from '../pipeline/prepare/tar-writer.ts';
+import { ledgerKeys } from '../storage/ledger-keys.ts';
 import { RunLedger } from '../storage/run-ledger.ts';
 import { classify } from './classify.ts';
 import type { Context } from './context.ts';
-import { readTestDigits, type Digits } from './mnist.ts';
-import { number } from './print.ts';
+import { readDigits, type Digits } from './mnist.ts';
+import { prepare } from './prepare.ts';
+import { duration, number, percent } from './print.ts';
 import { committedRows } from './results.ts';
+import { train } from './train.ts';
 
-const CLASSES = 10;
-const SEED = 0;
-const SHARD_SIZE = 250;
+const DIGITS_PER_TAR = 5_000;
+const SHARD_SIZE = 1_000;
+const PIXELS = 28;
 const WRITES_AT_A_TIME = 64;
 const ROWS_SHOWN = 3;
 
-/** `imagemill demo`: handwritten digits as PNG files, a few broken ones among them, labelled by an untrained net. */
-export async function demo(
-  context: Context,
-  options: { out: string; images: number; json: boolean },
-): Promise<number> {
+export interface DemoOptions {
+  readonly out: string;
+  readonly trainImages: number;
+  readonly images: number;
+  readonly epochs: number;
+  readonly json: boolean;
+}
+
+/**
+ * `imagemill demo`: handwritten digits, from nothing: prepare a dataset, train AlexNet on it, and label digits it has
+ * never seen, a few broken files among them.
+ */
+export async function demo(context: Context, options: DemoOptions): Promise<number> {
+  const startedAtMs = performance.now();
   const folder = resolve(options.out);
   const say = (line: string) => context.stderr.write(`${line}\n`);
-  const digits = await readTestDigits();
-  say(`Writing ${number(options.images)} handwritten digits, and 4 broken files, to ${folder}/digits`);
-  const folderOfDigits = join(folder, 'digits');
-  await mkdir(folderOfDigits, { recursive: true });
-  await writeDigits(folderOfDigits, digits, options.images);
-  await writeBrokenFiles(folderOfDigits, await digitPng(digits, 0));
+  const [training, test] = await Promise.all([readDigits('train'), readDigits('test')]);
+  const places = {
+    training: join(folder, 'digits', 'train'),
+    test: join(folder, 'digits', 'test'),
+    dataset: join(folder, 'dataset'),
+    run: join(folder, 'run'),
+    labels: join(folder, 'labels'),
+  };
+  for (const place of [places.training, places.test]) await mkdir(place, { recursive: true });
+  say(
+    `Writing ${number(options.trainImages)} handwritten digits to train on, ${number(options.images)} to label`,
+  );
+  await writeTars(places.training, training, options.trainImages);
+  await writeFiles(places.test, test, options.images);
+  await writeBrokenFiles(places.test, test.png(0));
 
-  say(`Initialising alexnet-small from seed ${SEED}: it has learnt nothing, so its labels are guesses`);
-  const architecture = createArchitecture('alexnet-small', { classes: CLASSES });
-  const labels = Array.from({ length: CLASSES }, (_, digit) => String(digit));
-  const model = writeSafetensors(initialiseWeights(architecture, SEED), {
-    [METADATA_KEYS.architecture]: architecture.name,
-    [METADATA_KEYS.labels]: JSON.stringify(labels),
-  });
-  await writeFile(join(folder, 'digits.safetensors'), model);
-
-  const exitCode = await classify(context, `${pathToFileURL(join(folder, 'digits')).href}/`, {
-    model: join(folder, 'digits.safetensors'),
-    out: join(folder, 'labels'),
-    topK: 3,
-    crops: 1,
-    shardSize: SHARD_SIZE,
-    format: 'parquet',
-    embeddings: false,
-    include: [],
-    exclude: [],
-    priority: 0,
-    new: true,
-    wait: true,
-    json: options.json,
-    device: 'auto',
-    engine: 'onnxruntime',
-  });
-  if (exitCode !== EXIT.itemErrors) return exitCode === EXIT.done ? EXIT.failed : exitCode;
-  await showRows(context, say);
+  const common = { new: false, wait: true, json: false, device: 'auto', engine: 'onnxruntime' };
+  const quiet: Context = { ...context, stdout: context.stderr };
+  say(`\n$ imagemill prepare ${places.training} --out ${places.dataset} --format png --short-side ${PIXELS}`);
+  const source = { include: [], exclude: [], priority: PRIORITY_DEFAULT.prepare };
+  refuse(
+    await prepare(quiet, `${pathToFileURL(places.training).href}/`, {
+      ...common,
+      ...source,
+      out: places.dataset,
+      shortSide: PIXELS,
+      valFraction: 0.05,
+      seed: 0,
+      shardSize: DIGITS_PER_TAR,
+      format: 'png',
+    }),
+    [EXIT.done],
+  );
+  say(
+    `\n$ imagemill train ${places.dataset} --out ${places.run} --recipe alexnet-small --epochs ${options.epochs}`,
+  );
+  refuse(
+    await train(quiet, places.dataset, {
+      ...common,
+      out: places.run,
+      recipe: 'alexnet-small',
+      epochs: options.epochs,
+      set: [],
+      seed: 0,
+      checkpointSteps: 200,
+      keepCheckpoints: 2,
+    }),
+    [EXIT.done],
+  );
+  const model = join(places.run, ledgerKeys.best);
+  say(`\n$ imagemill classify ${places.test} --model ${model} --out ${places.labels}`);
+  refuse(
+    await classify(quiet, `${pathToFileURL(places.test).href}/`, {
+      ...common,
+      ...source,
+      priority: PRIORITY_DEFAULT.classify,
+      model,
+      out: places.labels,
+      topK: 3,
+      crops: 1,
+      shardSize: SHARD_SIZE,
+      format: 'parquet',
+      embeddings: false,
+    }),
+    [EXIT.itemErrors],
+  );
+  const { rows, right } = await compare(context, places.labels, say);
+  const seconds = (performance.now() - startedAtMs) / 1_000;
+  const accuracy = right / rows;
+  say(
+    `\n${number(right)} of ${number(rows)} digits it had never seen are right: accuracy ${percent(accuracy)}`,
+  );
+  say(`From nothing in ${duration(seconds)}. Curves: ${join(places.run, ledgerKeys.curves)}`);
+  if (options.json) {
+    context.stdout.write(
+      `${JSON.stringify({ labelled: rows, right, accuracy, seconds, model, out: folder })}\n`,
+    );
+  }
   return EXIT.done;
 }
 
-async function writeDigits(folder: string, digits: Digits, count: number): Promise<void> {
-  for (let start = 0; start < count; start += WRITES_AT_A_TIME) {
-    const indices = Array.from({ length: Math.min(WRITES_AT_A_TIME, count - start) }, (_, i) => start + i);
-    await Promise.all(
-      indices.map(async (index) =>
-        writeFile(
-          join(folder, `${String(index).padStart(5, '0')}-is-${digits.label(index)}.png`),
-          await digitPng(digits, index),
-        ),
-      ),
-    );
+/** A step that ended otherwise than it should ends the demo; the step has said why. */
+function refuse(exitCode: number, expected: readonly number[]): void {
+  if (expected.includes(exitCode)) return;
+  throw new ImagemillError(
+    'USAGE',
+    `expected the step above to end with ${expected.join()}, got ${exitCode}`,
+  );
+}
+
+/** Tars as WebDataset has them: `<key>.png` beside `<key>.cls`. */
+async function writeTars(folder: string, digits: Digits, count: number): Promise<void> {
+  for (let start = 0; start < count; start += DIGITS_PER_TAR) {
+    const tar = new TarWriter();
+    for (let index = start; index < Math.min(count, start + DIGITS_PER_TAR); index++) {
+      const key = String(index).padStart(5, '0');
+      tar.add(`${key}.png`, digits.png(index));
+      tar.add(`${key}.cls`, new TextEncoder().encode(String(digits.label(index))));
+    }
+    const name = `digits-${String(start / DIGITS_PER_TAR).padStart(2, '0')}.tar`;
+    const file = await open(join(folder, name), 'w');
+    await file.writeFile(tar.finish().bytes);
+    await file.close();
   }
 }
 
-function digitPng(digits: Digits, index: number): Promise<Uint8Array> {
-  const { width, height } = digits;
-  return encodePng(digits.image(index), { width, height, channels: 1 });
+async function writeFiles(folder: string, digits: Digits, count: number): Promise<void> {
+  for (let start = 0; start < count; start += WRITES_AT_A_TIME) {
+    const indices = Array.from({ length: Math.min(WRITES_AT_A_TIME, count - start) }, (_, i) => start + i);
+    await Promise.all(
+      indices.map((index) => {
+        const name = `${String(index).padStart(5, '0')}-is-${digits.label(index)}.png`;
+        return writeFile(join(folder, name), digits.png(index));
+      }),
+    );
+  }
 }
 
 /** What every real bucket has some of. */
@@ -96,13 +166,16 @@ async function writeBrokenFiles(folder: string, png: Uint8Array): Promise<void> 
   for (const [name, content] of Object.entries(files)) await writeFile(join(folder, name), content);
 }
 
-async function showRows(context: Context, say: (line: string) => void): Promise<void> {
-  const [newest] = await context.index.list();
-  if (newest === undefined) return;
-  const ledger = new RunLedger(context.resolver.open(newest.out));
+/** Holds the labels against the digits' names. */
+async function compare(
+  context: Context,
+  out: string,
+  say: (line: string) => void,
+): Promise<{ rows: number; right: number }> {
+  const ledger = new RunLedger(context.resolver.open(out));
   const run = await ledger.readRun();
-  if (!isLabelRun(run)) return;
   let [rows, right] = [0, 0];
+  if (!isLabelRun(run)) return { rows, right };
   for await (const page of committedRows(ledger, run)) {
     for (const row of page) {
       if (rows < ROWS_SHOWN)
@@ -111,7 +184,5 @@ async function showRows(context: Context, say: (line: string) => void): Promise<
       if (row.uri.endsWith(`-is-${row.labels[0]}.png`)) right += 1;
     }
   }
-  say(
-    `${number(right)} of ${number(rows)} guesses are right (${((100 * right) / rows).toFixed(1)} %; chance is 10 %)`,
-  );
+  return { rows, right };
 }

@@ -16,6 +16,11 @@ export function duration(seconds: number): string {
   return `${Math.floor(whole / 3_600)} h ${Math.floor((whole % 3_600) / 60)} min`;
 }
 
+/** `0.00812` → `0.81 %`. */
+export function percent(share: number): string {
+  return `${(share * 100).toFixed(2)} %`;
+}
+
 /** The document `classify --json` prints. Fields may be added, never renamed. */
 export function runReport(run: Run, out: string, state: RunState, summary: Summary): Record<string, unknown> {
   return {

@@ -1,20 +1,29 @@
-import { Argument, Command, InvalidArgumentError, Option } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { VERSION } from '../config/version.ts';
-import { PRIORITY_MAX, QUEUE_NAMES, type QueueName } from '../contract/queues.ts';
+import { PRIORITY_DEFAULT, PRIORITY_MAX, QUEUE_NAMES, type QueueName } from '../contract/queues.ts';
 import { PART_FORMATS } from '../contract/rows.ts';
 import { BATCH_SIZE_MAX, SHARD_SIZE_MAX, TOP_K_MAX } from '../contract/run.ts';
-import { ENGINES } from '../pipeline/engine/engine.ts';
 import { classify, type ClassifyOptions } from './classify.ts';
-import { createContext, type Context } from './context.ts';
+import { createContext, type Handler } from './context.ts';
 import { demo } from './demo.ts';
 import { addModelCommands } from './model.ts';
-import { example, integerOption, repeatableOption } from './options.ts';
+import {
+  device,
+  engine,
+  example,
+  integerOption,
+  json,
+  noWait,
+  parseCrops,
+  priority,
+  repeatableOption,
+  runArgument,
+} from './options.ts';
 import { results } from './results.ts';
 import { cancel, resume } from './resume.ts';
 import { runs, RUNS_SHOWN_MAX, status } from './runs.ts';
+import { addTrainingCommands } from './training-commands.ts';
 import { dev, worker } from './worker.ts';
-
-type Handler = (context: Context) => Promise<number>;
 
 /**
  * The command table.
@@ -39,28 +48,12 @@ export function createProgram(process: NodeJS.Process, onExit: (code: number) =>
       ),
     );
   addClassify(program, run);
+  addTrainingCommands(program, run);
   addOversight(program, run);
   addServices(program, run);
   addModelCommands(program, run);
   return program;
 }
-
-const json = () => new Option('--json', 'print one JSON document on stdout').default(false);
-const device = () =>
-  new Option('--device <device>', 'auto, cpu, cuda:N or webgpu, for a worker on this machine')
-    .default('auto')
-    .argParser((text: string) => {
-      if (!/^(auto|cpu|cuda:\d{1,3}|webgpu)$/.test(text)) {
-        throw new InvalidArgumentError(`expected auto, cpu, cuda:N or webgpu, got ${text}`);
-      }
-      return text;
-    });
-const engine = () =>
-  new Option('--engine <engine>', 'what executes the model').choices([...ENGINES]).default(ENGINES[0]);
-const priority = () =>
-  integerOption('--priority <n>', '1 is the most urgent; 0 is before all', 0, PRIORITY_MAX).default(0);
-const noWait = () => new Option('--no-wait', 'return as soon as the run is on the queue');
-const runArgument = () => new Argument('<run>', "a run's id or directory");
 
 function addClassify(program: Command, run: (handler: Handler) => Promise<void>): void {
   program
@@ -85,7 +78,7 @@ function addClassify(program: Command, run: (handler: Handler) => Promise<void>)
     .addOption(repeatableOption('--include <glob>', 'take only matching keys (repeatable)'))
     .addOption(repeatableOption('--exclude <glob>', 'leave matching keys out (repeatable)'))
     .addOption(integerOption('--limit <n>', 'take at most so many images', 1, Number.MAX_SAFE_INTEGER))
-    .addOption(priority())
+    .addOption(priority(PRIORITY_DEFAULT.classify))
     .option('--new', 'start another run even if an equal one exists', false)
     .addOption(noWait())
     .addOption(json())
@@ -134,7 +127,7 @@ function addOversight(program: Command, run: (handler: Handler) => Promise<void>
     .command('resume')
     .description('put a run on the queue again; what is committed is not repeated')
     .addArgument(runArgument())
-    .addOption(priority())
+    .addOption(integerOption('--priority <n>', '1 is the most urgent; 0 is before all', 0, PRIORITY_MAX))
     .addOption(noWait())
     .addOption(json())
     .addOption(device())
@@ -171,17 +164,14 @@ function addServices(program: Command, run: (handler: Handler) => Promise<void>)
     .action((options) => run((context) => dev(context, options)));
   program
     .command('demo')
-    .description('label handwritten digits, from nothing, on this machine')
+    .description('handwritten digits, from nothing, on this machine: prepare, train, label')
     .option('--out <folder>', 'where the demo lives', './imagemill-demo')
-    .addOption(integerOption('--images <n>', 'digits to label', 10, 10_000).default(2_000))
+    .addOption(integerOption('--train-images <n>', 'digits to train on', 1_000, 60_000).default(60_000))
+    .addOption(integerOption('--images <n>', 'digits to label', 10, 10_000).default(10_000))
+    .addOption(integerOption('--epochs <n>', 'passes over the digits', 1, 100).default(3))
     .addOption(json())
     .addHelpText('after', example('imagemill demo'))
     .action((options) => run((context) => demo(context, options)));
-}
-
-function parseCrops(text: string): 1 | 10 {
-  if (text !== '1' && text !== '10') throw new InvalidArgumentError(`expected 1 or 10, got ${text}`);
-  return text === '10' ? 10 : 1;
 }
 
 function parseQueues(text: string): QueueName[] {

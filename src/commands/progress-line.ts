@@ -18,11 +18,16 @@ export class ProgressLine {
   }
 
   update(progress: Progress, nowMs = Date.now()): void {
-    if (!this.#stream.isTTY || nowMs - this.#drawnAtMs < REDRAW_MS) return;
-    this.#drawnAtMs = nowMs;
     this.#samples = this.#samples.filter(({ atMs }) => nowMs - atMs <= RATE_WINDOW_MS);
     this.#samples.push({ atMs: nowMs, items: progress.items });
-    this.#stream.write(`\r\u001B[K${formatProgress(progress, this.#rate())}`);
+    this.show(formatProgress(progress, this.#rate()), nowMs);
+  }
+
+  /** Redraws the line, unless it was drawn a moment ago. */
+  show(text: string, nowMs = Date.now()): void {
+    if (!this.#stream.isTTY || nowMs - this.#drawnAtMs < REDRAW_MS) return;
+    this.#drawnAtMs = nowMs;
+    this.#stream.write(`\r\u001B[K${text}`);
     this.#drawn = true;
   }
 

@@ -1,22 +1,35 @@
 import { EXIT } from '../contract/errors.ts';
-import { runToEnd, type ClassifyOptions } from './classify.ts';
+import { isTrainRun } from '../contract/run.ts';
+import { ledgerKeys } from '../storage/ledger-keys.ts';
+import { runToEnd, type RunOptions } from './classify.ts';
 import type { Context } from './context.ts';
+import { reportEvaluation } from './evaluate.ts';
+import { reportPrepare } from './prepare.ts';
+import { trainToEnd } from './train.ts';
 
 /** `imagemill resume RUN`: puts a run on the queue again from its ledger; what is committed is not repeated. */
 export async function resume(
   context: Context,
   reference: string,
-  options: Pick<ClassifyOptions, 'wait' | 'json' | 'priority' | 'device' | 'engine'>,
+  options: Omit<RunOptions, 'report'>,
 ): Promise<number> {
   const ledger = await context.index.open(reference);
-  return runToEnd(context, await ledger.readRun(), ledger, options);
+  const run = await ledger.readRun();
+  if (isTrainRun(run)) return trainToEnd(context, run, ledger, options);
+  const reports = {
+    classify: {},
+    evaluate: { report: () => reportEvaluation(context, ledger, options.json) },
+    prepare: { report: () => reportPrepare(context, run, ledger, options) },
+    train: {},
+  };
+  return runToEnd(context, run, ledger, { ...options, ...reports[run.spec.kind] });
 }
 
-/** `imagemill cancel RUN`: writes the tombstone that workers check before each shard. */
+/** `imagemill cancel RUN`: writes the tombstone that workers check before each shard, and during an epoch. */
 export async function cancel(context: Context, reference: string): Promise<number> {
   const ledger = await context.index.open(reference);
   const run = await ledger.readRun();
-  if ((await ledger.findSummary()) !== null) {
+  if ((await ledger.store.head(ledgerKeys.summary)) !== null) {
     context.stdout.write(`${run.run} is done already\n`);
     return EXIT.done;
   }

@@ -1,8 +1,12 @@
 import { EXIT } from '../contract/errors.ts';
+import type { Failure } from '../contract/ledger.ts';
+import { isTrainRun, type Run, type RunState } from '../contract/run.ts';
 import { summarise } from '../storage/summarise-run.ts';
 import { RunLedger } from '../storage/run-ledger.ts';
+import { TrainingLedger } from '../storage/training-ledger.ts';
 import type { Context } from './context.ts';
 import { describeRun, duration, runReport } from './print.ts';
+import { describeTrainRun, trainReport } from './train-report.ts';
 
 const RUNS_SHOWN_MAX = 50;
 
@@ -31,11 +35,20 @@ export async function runs(context: Context, options: { json: boolean; limit: nu
   } else {
     for (const row of rows) {
       context.stdout.write(
-        `${row.run}  ${row.createdAt.slice(0, 16)}  ${row.kind}  ${row.state.padEnd(9)}  ${row.source} → ${row.out}\n`,
+        `${row.run}  ${row.createdAt.slice(0, 16)}  ${row.kind.padEnd(8)}  ${row.state.padEnd(9)}  ${row.source} → ${row.out}\n`,
       );
     }
   }
   return EXIT.done;
+}
+
+/** How far a run is, whatever its kind. */
+interface Standing {
+  readonly report: Record<string, unknown>;
+  readonly description: string;
+  /** Items done so far, and how many a second. */
+  readonly items: number;
+  readonly imagesPerSecond: number;
 }
 
 /** `imagemill status RUN`: the run's summary so far, from its ledger alone. */
@@ -46,33 +59,55 @@ export async function status(
 ): Promise<number> {
   const ledger = await context.index.open(reference);
   const run = await ledger.readRun();
-  const [state, plan, failure, final] = await Promise.all([
-    ledger.state(),
-    ledger.findPlan(),
-    ledger.findFailure(),
-    ledger.findSummary(),
-  ]);
-  const summary = final ?? (await summarise(ledger, run));
-  const progress = state === 'done' ? 1 : plan === null ? 0 : summary.items / plan.items;
-  const remaining = plan === null ? null : plan.items - summary.items;
-  const eta =
-    state === 'done'
-      ? 0
-      : remaining === null || summary.imagesPerSecond === 0
-        ? null
-        : remaining / summary.imagesPerSecond;
+  const [state, plan, failure] = await Promise.all([ledger.state(), ledger.findPlan(), ledger.findFailure()]);
+  const standing = await standingOf(run, ledger, state);
+  const progress = state === 'done' ? 1 : plan === null ? 0 : standing.items / plan.items;
+  const eta = etaOf(state, plan === null ? null : plan.items - standing.items, standing.imagesPerSecond);
   if (options.json) {
-    const report = runReport(run, ledger.out, state, summary);
-    context.stdout.write(`${JSON.stringify({ ...report, progress, eta, failure })}\n`);
+    context.stdout.write(`${JSON.stringify({ ...standing.report, progress, eta, failure })}\n`);
     return EXIT.done;
   }
-  context.stdout.write(`${describeRun(run, ledger.out, state, summary)}\n`);
+  context.stdout.write(`${standing.description}\n`);
   if (state === 'running') {
     const left = eta === null ? '' : `, about ${duration(eta)} left`;
     context.stdout.write(`done:   ${(progress * 100).toFixed(1)} %${left}\n`);
   }
-  if (failure !== null) context.stdout.write(`failed: ${failure.code}: ${failure.message}\n`);
+  if (failure !== null) context.stdout.write(`failed: ${describeFailure(failure)}\n`);
   return EXIT.done;
+}
+
+async function standingOf(run: Run, ledger: RunLedger, state: RunState): Promise<Standing> {
+  const { out } = ledger;
+  if (isTrainRun(run)) {
+    const training = new TrainingLedger(ledger.store);
+    const [summary, epochs] = await Promise.all([training.findSummary(), training.epochs()]);
+    const next = await training.steps((epochs.at(-1)?.epoch ?? 0) + 1);
+    const facts = { run, out, state, summary, epochs };
+    return {
+      report: trainReport(facts),
+      description: describeTrainRun(facts),
+      items: epochs.reduce((sum, { train }) => sum + train.items, 0) + (next.at(-1)?.totals.items ?? 0),
+      imagesPerSecond: epochs.at(-1)?.imagesPerSecond ?? 0,
+    };
+  }
+  const summary = (await ledger.findSummary()) ?? (await summarise(ledger, run));
+  const { items, imagesPerSecond } = summary;
+  return {
+    report: runReport(run, out, state, summary),
+    description: describeRun(run, out, state, summary),
+    items,
+    imagesPerSecond,
+  };
+}
+
+/** Seconds; null where there is nothing to go by. */
+function etaOf(state: RunState, remaining: number | null, imagesPerSecond: number): number | null {
+  if (state === 'done') return 0;
+  return remaining === null || imagesPerSecond === 0 ? null : remaining / imagesPerSecond;
+}
+
+function describeFailure({ code, message }: Failure): string {
+  return `${code}: ${message}`;
 }
 
 export { RUNS_SHOWN_MAX };

@@ -1,5 +1,7 @@
 import { hostname } from 'node:os';
 import { QUEUE_NAMES } from '../contract/queues.ts';
+import { datasetSource } from '../pipeline/dataset/dataset-source.ts';
+import { openDataset } from '../pipeline/dataset/open-dataset.ts';
 import { openSource } from '../pipeline/source/open-source.ts';
 import { planRun } from '../producer/plan-run.ts';
 import { checkRedis } from '../queue/connection.ts';
@@ -12,7 +14,11 @@ import type { Context } from './context.ts';
 /** Where planning and working meet: neither the producer nor the workers know the other. */
 export function createPlanner(context: Context): Planner {
   return async function* (ledger, run, from, signal) {
-    const source = await openSource(run.spec.source, context.resolver);
+    const { spec } = run;
+    const source =
+      spec.kind === 'evaluate'
+        ? datasetSource(await openDataset(context.resolver, spec.dataset.uri), spec.split)
+        : await openSource(spec.source, context.resolver);
     yield* planRun(ledger, run, source, from, signal);
   };
 }

@@ -1,13 +1,13 @@
 import { ImagemillError } from '../contract/errors.ts';
 import { classifySpecSchema, type SourceSpec } from '../contract/run.ts';
 import type { PartFormat } from '../contract/rows.ts';
-import { loadModel } from '../pipeline/engine/load-model.ts';
 import { sha256 } from '../storage/digest.ts';
 import type { StoreResolver } from '../storage/object-store.ts';
 import type { RunIndex } from '../storage/run-index.ts';
 import { canonicalUri, refuseEmptySource, refuseOutputInsideSource } from './check-source.ts';
 import { createRun, parseSpec, type SubmittedRun } from './create-run.ts';
 import { parseLabels } from './parse-labels.ts';
+import { readModel } from './read-model.ts';
 
 export interface ClassifyRequest {
   readonly source: SourceSpec;
@@ -75,17 +75,6 @@ export async function submitClassify(
   });
 
   return createRun({ spec, model: model.card, out, fresh: request.fresh }, resolver, index, now);
-}
-
-async function readModel(uri: string, labels: readonly string[] | undefined, resolver: StoreResolver) {
-  const { store, key } = resolver.resolve(uri);
-  const bytes = await store.get(key).catch((error: unknown) => {
-    const missing = error instanceof ImagemillError && error.code === 'OBJECT_NOT_FOUND';
-    throw missing
-      ? new ImagemillError('MODEL_NOT_FOUND', `expected a model file at ${store.uriOf(key)}, found none`)
-      : error;
-  });
-  return loadModel(bytes, { uri: store.uriOf(key), ...(labels === undefined ? {} : { labels }) });
 }
 
 async function readLabels(uri: string | undefined, resolver: StoreResolver) {

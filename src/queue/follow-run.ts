@@ -20,20 +20,28 @@ export interface Progress {
 const LEDGER_POLL_MS = 2_000;
 const ENDED: ReadonlySet<RunState> = new Set(['done', 'failed', 'cancelled']);
 
+export interface FollowedRun {
+  readonly ledger: RunLedger;
+  readonly run: string;
+  readonly queues: Queues;
+  readonly planJob: string;
+  readonly shardQueue: 'classify' | 'prepare';
+}
+
 /**
  * Waits until a run has ended, and reports its progress meanwhile.
  * @param before items and errors that were committed earlier
  */
 export async function followRun(
-  { ledger, run, queues, planJob }: { ledger: RunLedger; run: string; queues: Queues; planJob: string },
+  { ledger, run, queues, planJob, shardQueue }: FollowedRun,
   before: ShardProgress,
   onProgress: (progress: Progress) => void,
   signal: AbortSignal,
 ): Promise<RunState> {
   const tally = new ProgressTally(before);
   const plan = queues.events(QUEUES.plan);
-  const classify = queues.events(QUEUES.classify);
-  tally.listen(run, plan, classify, onProgress);
+  const shards = queues.events(shardQueue);
+  tally.listen(run, plan, shards, onProgress);
   let wake = () => {};
   const onEnd = ({ jobId }: { jobId: string }) => {
     if (jobId === planJob) wake();
@@ -47,7 +55,7 @@ export async function followRun(
       const state = await ledger.state();
       if (ENDED.has(state)) return state;
       signal.throwIfAborted();
-      const ended = await queues.failedReason(planJob);
+      const ended = await queues.failedReason(QUEUES.plan, planJob);
       if (ended !== null) return (await ledger.state()) === 'done' ? 'done' : 'failed';
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, LEDGER_POLL_MS);
@@ -59,7 +67,7 @@ export async function followRun(
     }
   } finally {
     signal.removeEventListener('abort', onAbort);
-    await Promise.all([plan.close(), classify.close()]);
+    await Promise.all([plan.close(), shards.close()]);
   }
 }
 
@@ -79,7 +87,7 @@ class ProgressTally {
   listen(
     run: string,
     plan: QueueEvents,
-    classify: QueueEvents,
+    shards: QueueEvents,
     onProgress: (progress: Progress) => void,
   ): void {
     plan.on('progress', ({ jobId, data }) => {
@@ -89,13 +97,13 @@ class ProgressTally {
       this.#totalKnown = progress.data.complete;
       onProgress(this.#sum());
     });
-    classify.on('progress', ({ jobId, data }) => {
+    shards.on('progress', ({ jobId, data }) => {
       const progress = shardProgressSchema.safeParse(data);
       if (runOfJobId(jobId) !== run || !progress.success) return;
       this.#active.set(jobId, progress.data);
       onProgress(this.#sum());
     });
-    classify.on('completed', ({ jobId, returnvalue }) => {
+    shards.on('completed', ({ jobId, returnvalue }) => {
       const progress = shardProgressSchema.safeParse(returnvalue);
       if (runOfJobId(jobId) !== run || !progress.success) return;
       this.#active.delete(jobId);

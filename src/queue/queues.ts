@@ -1,6 +1,14 @@
-import { Queue, QueueEvents } from 'bullmq';
-import { planJobId, shardJobId } from '../contract/ids.ts';
-import { classifyJob, planJob, type ClassifyJob, type PlanJob } from '../contract/jobs.ts';
+import { Queue, QueueEvents, type JobsOptions } from 'bullmq';
+import { epochJobId, planJobId, shardJobId } from '../contract/ids.ts';
+import {
+  classifyJob,
+  planJob,
+  prepareJob,
+  trainJob,
+  type ClassifyJob,
+  type PlanJob,
+  type TrainJob,
+} from '../contract/jobs.ts';
 import { JOBS_PER_BULK, QUEUES, type QueueName } from '../contract/queues.ts';
 import { redisOptions, type ConnectionRole } from './connection.ts';
 import { jobOptions, PLAN_ATTEMPTS } from './retry-policy.ts';
@@ -14,6 +22,8 @@ export interface QueueTarget {
 
 /** States in which a plan job still does, or will do, something for its run. */
 const LIVE_STATES = new Set(['waiting', 'active', 'delayed', 'prioritized', 'waiting-children']);
+
+const SHARD_JOBS = { classify: classifyJob, prepare: prepareJob } as const;
 
 /** The queues of one imagemill, as producers and planners use them. */
 export class Queues {
@@ -44,42 +54,80 @@ export class Queues {
    * Puts a run on the queue, unless it is there already.
    * @returns the id of the plan job that works for the run: the new one, or the one that was there
    */
-  async addPlanJob(job: Omit<PlanJob, 'schema'>): Promise<string> {
-    const queue = this.get(QUEUES.plan);
+  addPlanJob(job: Omit<PlanJob, 'schema'>): Promise<string> {
     const id = planJobId(job.run, job.generation);
     const data = planJob.parse({ schema: planJob.id, ...job }, id);
-    const add = () =>
-      queue.add('plan', data, {
-        ...jobOptions(PLAN_ATTEMPTS),
-        jobId: id,
-        priority: job.priority,
-        deduplication: { id: job.run },
-      });
-    const added = await add();
-    if (added.id !== id && added.id !== undefined && !LIVE_STATES.has(await queue.getJobState(added.id))) {
+    return this.#addOnce(QUEUES.plan, data, {
+      ...jobOptions(PLAN_ATTEMPTS),
+      jobId: id,
+      priority: job.priority,
+      deduplication: { id: job.run },
+    });
+  }
+
+  /**
+   * Puts an epoch on the queue, unless it is there already.
+   * @param delayMs how long it shall wait before it may begin
+   * @returns the id of the job that works for the epoch
+   */
+  addEpochJob(job: Omit<TrainJob, 'schema'>, attempts: number, delayMs = 0): Promise<string> {
+    const id = epochJobId(job.run, job.epoch, job.generation);
+    const data = trainJob.parse({ schema: trainJob.id, ...job }, id);
+    return this.#addOnce(QUEUES.train, data, {
+      ...jobOptions(attempts),
+      jobId: id,
+      priority: job.priority,
+      ...(delayMs > 0 ? { delay: delayMs } : {}),
+      deduplication: { id: `${job.run}.e${job.epoch}` },
+    });
+  }
+
+  async #addOnce(
+    name: QueueName,
+    data: unknown,
+    options: JobsOptions & { jobId: string; deduplication: { id: string } },
+  ): Promise<string> {
+    const queue = this.get(name);
+    const { jobId, deduplication } = options;
+    const added = await queue.add(name, data, options);
+    if (added.id !== jobId && added.id !== undefined && !LIVE_STATES.has(await queue.getJobState(added.id))) {
       // The earlier job ended without giving its place free (a worker died as it ended).
-      await queue.removeDeduplicationKey(job.run);
-      return (await add()).id ?? id;
+      await queue.removeDeduplicationKey(deduplication.id);
+      return (await queue.add(name, data, options)).id ?? jobId;
     }
-    return added.id ?? id;
+    return added.id ?? jobId;
+  }
+
+  /**
+   * Whether a job of higher priority than the given one waits on a queue (0 comes before 1, and so on).
+   */
+  async hasMoreUrgent(name: QueueName, priority: number): Promise<boolean> {
+    if (priority === 0) return false;
+    const queue = this.get(name);
+    const [first] = await queue.getWaiting(0, 0);
+    if (first !== undefined) return true;
+    const [next] = await queue.getPrioritized(0, 0);
+    return next !== undefined && (next.opts.priority ?? 0) < priority;
   }
 
   /**
    * Adds shard jobs as children of their run's plan job.
+   * @param kind what is done to the shards, and the name of their queue
    * @param jobs any number; they go out in transactions of JOBS_PER_BULK
    */
   async addShardJobs(
+    kind: keyof typeof SHARD_JOBS,
     jobs: readonly Omit<ClassifyJob, 'schema'>[],
     parent: { id: string; queue: string },
     options: { generation: number; priority: number; attempts: number },
   ): Promise<void> {
     for (let start = 0; start < jobs.length; start += JOBS_PER_BULK) {
-      await this.get(QUEUES.classify).addBulk(
+      await this.get(kind).addBulk(
         jobs.slice(start, start + JOBS_PER_BULK).map((job) => {
           const id = shardJobId(job.run, job.shard, options.generation);
           return {
-            name: 'classify',
-            data: classifyJob.parse({ schema: classifyJob.id, ...job }, id),
+            name: kind,
+            data: SHARD_JOBS[kind].parse({ schema: SHARD_JOBS[kind].id, ...job }, id),
             opts: {
               ...jobOptions(options.attempts),
               jobId: id,
@@ -94,9 +142,9 @@ export class Queues {
     }
   }
 
-  /** Why a plan job failed for good, or null where it did not. */
-  async failedReason(planJobId: string): Promise<string | null> {
-    const job = await this.get(QUEUES.plan).getJob(planJobId);
+  /** Why a job failed for good, or null where it did not. */
+  async failedReason(name: QueueName, jobId: string): Promise<string | null> {
+    const job = await this.get(name).getJob(jobId);
     return job !== undefined && (await job.isFailed()) ? job.failedReason : null;
   }
 

@@ -106,7 +106,7 @@ export class RunLedger {
   }
 
   async state(): Promise<RunState> {
-    if ((await this.findSummary()) !== null) return 'done';
+    if ((await this.store.head(ledgerKeys.summary)) !== null) return 'done';
     if (await this.isCancelled()) return 'cancelled';
     if ((await this.findFailure()) !== null) return 'failed';
     return (await this.findPlan()) === null ? 'planning' : 'running';

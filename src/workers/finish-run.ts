@@ -1,6 +1,8 @@
 import { ImagemillError } from '../contract/errors.ts';
 import { failureDocument, type Summary } from '../contract/ledger.ts';
-import type { Run } from '../contract/run.ts';
+import { isEvaluateRun, isPrepareRun, type Run } from '../contract/run.ts';
+import { finishEvaluate } from '../pipeline/finish-evaluate.ts';
+import { finishPrepare } from '../pipeline/finish-prepare.ts';
 import type { RunLedger } from '../storage/run-ledger.ts';
 import { summarise } from '../storage/summarise-run.ts';
 
@@ -35,6 +37,8 @@ export async function finishRun(
     await writeRunFailure(ledger, run, new ImagemillError('SHARDS_FAILED', message), shards);
     throw new ImagemillError('SHARDS_FAILED', message);
   }
+  if (isPrepareRun(run)) await finishPrepare(ledger, run);
+  if (isEvaluateRun(run)) await finishEvaluate(ledger, run);
   const summary = await summarise(ledger, run);
   await ledger.createSummary(summary);
   return (await ledger.findSummary()) ?? summary;

@@ -4,6 +4,9 @@ import { asImagemillError } from '../contract/errors.ts';
 /** Reason of the abort signal when a worker stops. */
 export const SHUTDOWN_REASON = 'shutdown';
 
+/** Reason where a run was cancelled while it was worked on. */
+export const CANCELLED_REASON = 'the run was cancelled';
+
 /** Reason of the abort signal when the job's lock could not be renewed, so that another worker may hold it. */
 export const LOCK_LOST_REASON = 'lock lost';
 

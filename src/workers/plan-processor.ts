@@ -64,7 +64,10 @@ async function plan(
       const jobs = chunk
         .filter(({ shard }) => !committed.has(shard))
         .map(({ shard, items }) => ({ run: run.run, out: state.out, shard, items }));
-      await queues.addShardJobs(jobs, parent, { ...state, attempts: shardAttempts });
+      await queues.addShardJobs(run.spec.kind === 'prepare' ? 'prepare' : 'classify', jobs, parent, {
+        ...state,
+        attempts: shardAttempts,
+      });
       state = {
         ...state,
         planned: state.planned + chunk.length,

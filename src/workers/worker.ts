@@ -6,15 +6,18 @@ import { redisOptions } from '../queue/connection.ts';
 import { Queues, type QueueTarget } from '../queue/queues.ts';
 import type { StoreResolver } from '../storage/object-store.ts';
 import type { Logger } from '../telemetry/logger.ts';
-import { createClassifyProcessor } from './classify-processor.ts';
 import { ComputeHost } from './compute/compute-host.ts';
+import { DeviceTurns } from './device-turns.ts';
 import { LOCK_LOST_REASON, SHUTDOWN_REASON } from './job-outcome.ts';
 import { createPlanProcessor, type Planner } from './plan-processor.ts';
 import { RunCache } from './run-cache.ts';
+import { createShardProcessor } from './shard-processor.ts';
+import { createTrainProcessor } from './train-processor.ts';
 
 /** Shards a device has in progress: while one computes, the next is fetched and the last is written. */
 const SHARDS_IN_PROGRESS = 2;
 const PLANS_IN_PROGRESS = 2;
+const EPOCHS_IN_PROGRESS = 1;
 /** A job's life may see many stopped workers; what bounds its tries is its attempts. */
 const STALLS_MAX = 20;
 const STARTS_MAX = 100;
@@ -53,18 +56,35 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
     watchdogMs: settings.watchdogMs,
     logger,
   });
+  const shared = { compute, runs, workerName: options.name, logger };
   const workers: Worker[] = [];
-  if (options.queues.includes(QUEUES.plan)) {
+  const serves = (queue: QueueName) => options.queues.includes(queue);
+  const open = <R>(queue: QueueName, concurrency: number, processor: Processor<unknown, R>): Worker => {
+    const worker = openWorker(queue, processor, concurrency, options);
+    workers.push(worker);
+    return worker;
+  };
+  if (serves(QUEUES.plan)) {
     const { planner } = options;
     const { shardAttempts } = settings;
-    const processor = createPlanProcessor({ runs, queues, planner, shardAttempts, logger });
-    workers.push(openWorker(QUEUES.plan, processor, PLANS_IN_PROGRESS, options));
+    open(
+      QUEUES.plan,
+      PLANS_IN_PROGRESS,
+      createPlanProcessor({ runs, queues, planner, shardAttempts, logger }),
+    );
   }
-  if (options.queues.includes(QUEUES.classify)) {
-    compute.start();
-    const processor = createClassifyProcessor({ compute, runs, workerName: options.name, logger });
-    workers.push(openWorker(QUEUES.classify, processor, SHARDS_IN_PROGRESS, options));
+  if (serves(QUEUES.prepare)) {
+    open(QUEUES.prepare, SHARDS_IN_PROGRESS, createShardProcessor({ kind: 'prepare', ...shared }));
   }
+  const labelling = serves(QUEUES.classify)
+    ? open(QUEUES.classify, SHARDS_IN_PROGRESS, createShardProcessor({ kind: 'classify', ...shared }))
+    : undefined;
+  if (serves(QUEUES.train)) {
+    const turns = labelling === undefined ? undefined : turnsOf(labelling, queues);
+    const attempts = settings.shardAttempts;
+    open(QUEUES.train, EPOCHS_IN_PROGRESS, createTrainProcessor({ ...shared, queues, turns, attempts }));
+  }
+  if (workers.some(({ name }) => name !== QUEUES.plan)) compute.start();
   await Promise.all(workers.map((worker) => worker.waitUntilReady()));
 
   async function close(): Promise<void> {
@@ -85,6 +105,17 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
     computeDelayP99Ms: () => compute.eventLoopDelayP99Ms,
     close,
   };
+}
+
+function turnsOf(labelling: Worker, queues: Queues): DeviceTurns {
+  let active = 0;
+  labelling.on('active', () => (active += 1));
+  for (const event of ['completed', 'failed'] as const) labelling.on(event, () => (active -= 1));
+  return new DeviceTurns(queues, {
+    pause: () => labelling.pause(),
+    resume: () => labelling.resume(),
+    active: () => active,
+  });
 }
 
 function openWorker<R>(

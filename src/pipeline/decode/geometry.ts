@@ -53,10 +53,14 @@ export function coveredRectangle(geometry: Geometry, origins: readonly CropOrigi
 
 function resizedSize(shown: Size, { resize, crop }: Preprocessing): Size {
   if (resize.kind === 'stretch') return { width: crop.width, height: crop.height };
-  const { width, height } = shown;
+  return sizeWithShortSide(shown, resize.size);
+}
+
+/** The size of an image after its shorter side became `side` pixels. */
+export function sizeWithShortSide({ width, height }: Size, side: number): Size {
   const short = Math.min(width, height);
-  const long = Math.trunc((resize.size * Math.max(width, height)) / short);
-  return width <= height ? { width: resize.size, height: long } : { width: long, height: resize.size };
+  const long = Math.trunc((side * Math.max(width, height)) / short);
+  return width <= height ? { width: side, height: long } : { width: long, height: side };
 }
 
 function axisOrigins(size: number, crop: number): { first: number; centre: number; last: number } {

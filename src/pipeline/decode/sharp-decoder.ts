@@ -2,19 +2,16 @@ import { ImageError, ImagemillError } from '../../contract/errors.ts';
 import type { Preprocessing } from '../../contract/model-card.ts';
 import { Semaphore } from '../batch/semaphore.ts';
 import { withDeadline } from './deadline.ts';
-import { classifyDecodeError, toImageError } from './decode-error.ts';
+import { toImageError } from './decode-error.ts';
 import type { DecodedImage, DecodeLimits, Decoder } from './decoder.ts';
 import { coveredRectangle, planGeometry } from './geometry.ts';
 import type { CropOrigin, Geometry } from './geometry.ts';
-import { checkPixels, identifyImage } from './identify-image.ts';
-import { FORMAT_NAMES } from './image-format.ts';
+import { identifyImage } from './identify-image.ts';
 import type { ImageFormat } from './image-format.ts';
-import { configureLibvips, readHeader, render, turnPixels } from './libvips.ts';
-import type { ImageHeader, RenderRequest } from './libvips.ts';
-import { toStoredRectangle, turnSize } from './orientation.ts';
+import { configureLibvips } from './libvips.ts';
 import type { Rectangle } from './orientation.ts';
 import { CHANNELS, copyCrop } from './pixels.ts';
-import { findTruncation } from './truncation.ts';
+import { openImage, renderPart } from './render-part.ts';
 
 export interface DecoderOptions {
   readonly limits: DecodeLimits;
@@ -91,30 +88,24 @@ async function renderCrops(
 ): Promise<{ shown: DecodedImage; geometry: Geometry; renderings: Rendering[] }> {
   const { bytes, format, limits } = task;
   try {
-    checkComplete(bytes, format);
-    const header = await readHeader(bytes, format);
-    checkPixels(header.stored, limits);
-    const shown = turnSize(header.stored, header.orientation);
+    const image = await openImage(bytes, format, limits);
+    const { shown } = image;
     const geometry = planGeometry(shown, task.preprocessing, task.crops);
     checkResized(geometry);
     const renderings: Rendering[] = [];
     for (const { origins, firstCrop } of groupCrops(geometry)) {
       const part = coveredRectangle(geometry, origins);
-      renderings.push({ part, pixels: await renderPart(task, header, geometry, part), origins, firstCrop });
+      const pixels = await renderPart(image, {
+        resized: geometry.resized,
+        part,
+        interpolation: task.preprocessing.interpolation,
+      });
+      renderings.push({ part, pixels, origins, firstCrop });
     }
     return { shown, geometry, renderings };
   } catch (error) {
     throw toImageError(error, format);
   }
-}
-
-function checkComplete(bytes: Uint8Array, format: ImageFormat): void {
-  const missing = findTruncation(format, bytes);
-  if (missing === undefined) return;
-  throw new ImageError(
-    'IMAGE_TRUNCATED',
-    `expected a complete ${FORMAT_NAMES[format]} image, got ${bytes.byteLength} bytes that end before ${missing}`,
-  );
 }
 
 function checkResized({ resized }: Geometry): void {
@@ -130,44 +121,6 @@ function groupCrops(geometry: Geometry): Pick<Rendering, 'origins' | 'firstCrop'
   const { width, height } = coveredRectangle(geometry, geometry.origins);
   if (width * height <= MAX_RENDERED_PIXELS) return [{ origins: geometry.origins, firstCrop: 0 }];
   return geometry.origins.map((origin, firstCrop) => ({ origins: [origin], firstCrop }));
-}
-
-async function renderPart(
-  { bytes, format, preprocessing, limits }: Task,
-  header: ImageHeader,
-  geometry: Geometry,
-  part: Rectangle,
-): Promise<Uint8Array> {
-  const { orientation } = header;
-  const storedPart = toStoredRectangle(part, geometry.resized, orientation);
-  const request = {
-    bytes,
-    header,
-    resized: turnSize(geometry.resized, orientation),
-    part: storedPart,
-    interpolation: preprocessing.interpolation,
-    timeoutMs: limits.timeoutMs,
-  };
-  const pixels = await renderTolerantly(request, format);
-  return orientation === 1 ? pixels : turnPixels(pixels, storedPart, orientation);
-}
-
-/**
- * libjpeg only warns both when it skips stray bytes, which is harmless, and when it fills what is missing with grey.
- * So a JPEG stops at the first warning, and is decoded again without that where the warning was of the harmless kind.
- * Other libraries report missing data as errors.
- */
-async function renderTolerantly(
-  request: Omit<RenderRequest, 'failOn'>,
-  format: ImageFormat,
-): Promise<Uint8Array> {
-  if (format !== 'jpeg') return render({ ...request, failOn: 'error' });
-  try {
-    return await render({ ...request, failOn: 'warning' });
-  } catch (error) {
-    if (classifyDecodeError(error) !== 'IMAGE_CORRUPT') throw error;
-    return render({ ...request, failOn: 'error' });
-  }
 }
 
 /** @throws ImagemillError INTERNAL where the target fits neither one crop nor five */

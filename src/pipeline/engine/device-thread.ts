@@ -2,7 +2,7 @@
  * A thread that owns a session. Native calls block it and nobody else; slabs travel there and back by transfer,
  * without a copy.
  */
-import { Worker, type Transferable } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { ImagemillError } from '../../contract/errors.ts';
 import {
   decodeError,
@@ -14,6 +14,7 @@ import {
   type UncompiledModel,
 } from './device-protocol.ts';
 import type { Classification, ClassifierGraph } from './engine.ts';
+import { ownBuffer, startThread } from './start-thread.ts';
 
 export interface ClassifiedSlab {
   readonly classification: Classification;
@@ -35,9 +36,6 @@ export class BatchError extends ImagemillError {
     this.slab = slab;
   }
 }
-
-/** Compiled code runs beside compiled code, TypeScript sources beside sources. */
-const RUNS_FROM_SOURCES = import.meta.url.endsWith('.ts');
 
 export class DeviceThread {
   readonly #worker: Worker;
@@ -72,7 +70,7 @@ export class DeviceThread {
       ...options,
       model: 'onnx' in model ? { ...model, onnx: bytes } : { ...model, bytes },
     };
-    this.#worker = startWorker(start, [bytes.buffer]);
+    this.#worker = startThread('device-thread-main', start, [bytes.buffer]);
     this.#ready = new Promise((resolve, reject) => {
       this.#worker.on('message', (reply: DeviceThreadReply) => {
         if (reply.kind === 'ready') resolve(reply.graph);
@@ -131,21 +129,4 @@ export class DeviceThread {
     for (const { reject } of this.#pending.values()) reject(this.#ended);
     this.#pending.clear();
   }
-}
-
-function startWorker(start: DeviceThreadStart, transferList: Transferable[]): Worker {
-  const options = { workerData: start, transferList };
-  if (!RUNS_FROM_SOURCES) return new Worker(new URL('./device-thread-main.js', import.meta.url), options);
-  // A thread does not take on its parent's TypeScript loader, and Node 20 applies --import to threads too late.
-  const loader = import.meta.resolve('tsx/esm/api');
-  const main = new URL('./device-thread-main.ts', import.meta.url).href;
-  const source = `import('${loader}').then(({ register }) => { register(); return import('${main}'); })`;
-  return new Worker(source, { ...options, eval: true, execArgv: [] });
-}
-
-/** The graph in a buffer that holds nothing else, so that it can be transferred. */
-function ownBuffer(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
-  const { buffer } = bytes;
-  const isWhole = buffer instanceof ArrayBuffer && bytes.byteLength === buffer.byteLength;
-  return isWhole ? new Uint8Array(buffer) : Uint8Array.from(bytes);
 }

@@ -1,7 +1,7 @@
 /** The other face of an engine: it owns a model's weights and their velocities, and trains them. */
 import type { StateDict } from '../model/weights/state-dict.ts';
 import type { ConvolutionForm } from '../model/onnx/training/convolution-form.ts';
-import type { TrainingNetwork } from '../model/onnx/training/compile-training.ts';
+import type { TrainingNetwork } from '../model/onnx/training/training-network.ts';
 
 /** What to train; the engine adds how it writes convolutions. */
 export type TrainerSpec = Omit<TrainingNetwork, 'form'> & {

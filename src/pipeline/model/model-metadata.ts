@@ -16,7 +16,9 @@ const COMMON_LABEL_KEYS = ['labels', 'classes', 'class_names', 'names'];
 export type Metadata = ReadonlyMap<string, string>;
 
 /** The entries that make a model file self-describing. */
-export function describeModel(card: ModelCard): Record<string, string> {
+export function describeModel(
+  card: Pick<ModelCard, 'architecture' | 'labels' | 'preprocessing'>,
+): Record<string, string> {
   return {
     [METADATA_KEYS.architecture]: card.architecture,
     [METADATA_KEYS.labels]: JSON.stringify(card.labels),

@@ -1,12 +1,20 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
-import { ImagemillError } from '../../contract/errors.ts';
-import type { Part } from '../../contract/ledger.ts';
-import type { ShardProgress } from '../../contract/jobs.ts';
+import { asImagemillError, ImagemillError } from '../../contract/errors.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import { entryPoint } from '../entry-point.ts';
-import type { FromCompute, ShardAttempt, ToCompute } from './protocol.ts';
+import type { StepDraft } from '../../pipeline/train-epoch.ts';
+import type {
+  FromCompute,
+  ProgressOf,
+  ResultOf,
+  StartMessage,
+  TaskOf,
+  ToCompute,
+  WireError,
+  WorkKind,
+} from './protocol.ts';
 
 /** Threads of libuv beside the decoding ones: file reads, name look-ups. */
 const SPARE_POOL_THREADS = 2;
@@ -22,10 +30,20 @@ export interface ComputeHostOptions {
   readonly logger: Logger;
 }
 
+export interface AttemptOptions<K extends WorkKind> {
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: ProgressOf<K>) => void;
+  /** Commits a checkpoint in the middle of an epoch. */
+  readonly onStep?: (draft: StepDraft) => Promise<void>;
+}
+
 interface Attempt {
-  readonly resolve: (part: Part) => void;
+  readonly resolve: (result: ResultOf<WorkKind>) => void;
   readonly reject: (error: unknown) => void;
-  readonly onProgress: (progress: ShardProgress) => void;
+  readonly onProgress: (progress: ProgressOf<WorkKind>) => void;
+  readonly onStep: (draft: StepDraft) => Promise<void>;
+  /** Called when training has stopped at a batch boundary. */
+  onPaused: () => void;
   progressAtMs: number;
 }
 
@@ -57,34 +75,49 @@ export class ComputeHost {
   }
 
   /**
-   * Labels a shard in the compute process.
+   * Does one attempt in the compute process.
    * @throws ImagemillError COMPUTE_HUNG, COMPUTE_DIED, or what the attempt failed with; the signal's reason on abort
    */
-  async classify(
-    attempt: ShardAttempt,
-    options: { signal: AbortSignal; onProgress: (progress: ShardProgress) => void },
-  ): Promise<Part> {
+  async run<K extends WorkKind>(kind: K, task: TaskOf<K>, options: AttemptOptions<K>): Promise<ResultOf<K>> {
     options.signal.throwIfAborted();
     const child = this.#running();
-    const abort = () => this.#send(child, { type: 'abort', token: attempt.token });
+    const abort = () => this.#send(child, { type: 'abort', token: task.token });
     options.signal.addEventListener('abort', abort, { once: true });
     try {
-      return await new Promise<Part>((resolve, reject) => {
-        this.#attempts.set(attempt.token, {
-          resolve,
+      return await new Promise<ResultOf<K>>((resolve, reject) => {
+        this.#attempts.set(task.token, {
+          // The process answers a task with the result of its kind.
+          resolve: resolve as Attempt['resolve'],
           reject,
-          onProgress: options.onProgress,
+          onProgress: options.onProgress as Attempt['onProgress'],
+          onStep: options.onStep ?? (() => Promise.resolve()),
+          onPaused: () => {},
           progressAtMs: Date.now(),
         });
-        this.#send(child, { type: 'classify', ...attempt });
+        this.#send(child, { type: 'start', kind, task } as StartMessage);
       });
     } catch (error) {
       options.signal.throwIfAborted();
       throw error;
     } finally {
       options.signal.removeEventListener('abort', abort);
-      this.#attempts.delete(attempt.token);
+      this.#attempts.get(task.token)?.onPaused();
+      this.#attempts.delete(task.token);
     }
+  }
+
+  /** Asks a training attempt to stop at its next batch boundary; resolves when it has, or has ended. */
+  async pause(token: string): Promise<void> {
+    const attempt = this.#attempts.get(token);
+    if (attempt === undefined || this.#child === null) return;
+    const paused = new Promise<void>((resolve) => (attempt.onPaused = resolve));
+    this.#send(this.#child, { type: 'pause', token });
+    await paused;
+  }
+
+  /** Lets a paused attempt go on. */
+  resume(token: string): void {
+    if (this.#child !== null) this.#send(this.#child, { type: 'resume', token });
   }
 
   /** Ends the process at once; attempts in progress are rejected. What they wrote without a commit does not count. */
@@ -150,12 +183,35 @@ export class ComputeHost {
     const attempt = this.#attempts.get(message.token);
     if (attempt === undefined) return;
     attempt.progressAtMs = Date.now();
-    if (message.type === 'progress') {
-      attempt.onProgress({ items: message.items, errors: message.errors });
-    } else if (message.type === 'done') {
-      attempt.resolve(message.part);
-    } else {
-      attempt.reject(new ImagemillError(message.code, message.message));
+    switch (message.type) {
+      case 'progress':
+        attempt.onProgress(message.progress);
+        return;
+      case 'step':
+        void this.#commit(message.token, attempt, message.draft);
+        return;
+      case 'paused':
+        attempt.onPaused();
+        return;
+      case 'done':
+        attempt.resolve(message.result);
+        return;
+      case 'failed':
+        attempt.reject(new ImagemillError(message.code, message.message));
+    }
+  }
+
+  async #commit(token: string, attempt: Attempt, draft: StepDraft): Promise<void> {
+    const answer = (error?: WireError) => {
+      if (this.#child === null) return;
+      this.#send(this.#child, { type: 'committed', token, ...(error === undefined ? {} : { error }) });
+    };
+    try {
+      await attempt.onStep(draft);
+      answer();
+    } catch (error) {
+      const { code, message } = asImagemillError(error);
+      answer({ code, message });
     }
   }
 

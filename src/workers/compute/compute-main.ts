@@ -1,21 +1,21 @@
-/** Entry of the compute process: takes attempts from the control process, labels them, reports. */
+/** Entry of the compute process: takes attempts from the control process, does them, reports. */
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { readSettings } from '../../config/environment.ts';
 import { asImagemillError, ImagemillError } from '../../contract/errors.ts';
-import { isLabelRun } from '../../contract/run.ts';
 import { Semaphore } from '../../pipeline/batch/semaphore.ts';
-import { classifyShard } from '../../pipeline/classify-shard.ts';
 import { createDecoder } from '../../pipeline/decode/create-decoder.ts';
-import { createItemReader } from '../../pipeline/source/item-reader.ts';
+import { createImagePreparer } from '../../pipeline/decode/prepare-image.ts';
 import { createStoreResolver } from '../../storage/resolver.ts';
 import { watchEventLoop } from '../../telemetry/event-loop-delay.ts';
 import { RunCache } from '../run-cache.ts';
 import { LoadedModels } from './loaded-models.ts';
-import type { FromCompute, ShardAttempt, ToCompute } from './protocol.ts';
+import type { FromCompute, ResultOf, StartMessage, ToCompute, WorkKind } from './protocol.ts';
+import { publishAttempt } from './publish-attempt.ts';
+import { classifyAttempt, prepareAttempt } from './shard-attempts.ts';
+import { TrainAttempts } from './train-attempts.ts';
 
 const PULSE_MS = 1_000;
-const PROGRESS_INTERVAL_MS = 250;
 
 const { values } = parseArgs({
   options: {
@@ -26,21 +26,31 @@ const { values } = parseArgs({
 const { s3, worker: settings } = readSettings(process.env);
 const resolver = createStoreResolver({ s3 });
 const runs = new RunCache(resolver);
-const models = new LoadedModels({
-  resolver,
-  engine: values.engine,
-  device: values.device,
-  engineThreads: settings.engineThreads,
-});
-const decoder = createDecoder({
+const decoding = {
   concurrency: settings.decodeConcurrency ?? availableParallelism(),
   limits: {
     maxBytes: settings.maxImageBytes,
     maxPixels: settings.maxImagePixels,
     timeoutMs: settings.decodeTimeoutMs,
   },
-});
-const fetches = new Semaphore(settings.fetchConcurrency);
+};
+const engine = {
+  resolver,
+  engine: values.engine,
+  device: values.device,
+  engineThreads: settings.engineThreads,
+};
+const shared = {
+  resolver,
+  runs,
+  models: new LoadedModels(engine),
+  decoder: createDecoder(decoding),
+  preparer: createImagePreparer(decoding),
+  fetches: new Semaphore(settings.fetchConcurrency),
+  maxImageBytes: settings.maxImageBytes,
+  send,
+};
+const training = new TrainAttempts({ ...engine, runs, send, fetchConcurrency: settings.fetchConcurrency });
 const aborts = new Map<string, AbortController>();
 
 function send(message: FromCompute): void {
@@ -48,32 +58,13 @@ function send(message: FromCompute): void {
   if (process.connected) process.send?.(message);
 }
 
-async function attempt({ out, shard: index, token }: ShardAttempt): Promise<void> {
+async function start(message: StartMessage): Promise<void> {
+  const { token } = message.task;
   const abort = new AbortController();
   aborts.set(token, abort);
-  const progress = throttledProgress(token);
   try {
-    const { run, ledger } = await runs.open(out);
-    if (!isLabelRun(run)) {
-      throw new ImagemillError(
-        'CONTRACT_INVALID',
-        `run ${run.run}: expected a run that labels images, got ${run.spec.kind}`,
-      );
-    }
-    const shard = await ledger.readShard(index);
-    // Whoever submitted a local folder meant this machine's files; a manifest elsewhere must not reach for them.
-    const allowFile = run.spec.source.uri.startsWith('file:');
-    const reader = createItemReader(resolver, { maxBytes: settings.maxImageBytes }, { allowFile });
-    const part = await models.use(
-      run,
-      () => progress({ items: 0, errors: 0 }),
-      (model) =>
-        classifyShard(
-          { run, shard, token, out: ledger.store, signal: abort.signal, onProgress: progress },
-          { ...model, reader, decoder, fetches },
-        ),
-    );
-    send({ type: 'done', token, part });
+    const result = await work(message, abort.signal);
+    send({ type: 'done', token, result });
   } catch (error) {
     const { code, message } = asImagemillError(error);
     send({ type: 'failed', token, code, message });
@@ -82,20 +73,31 @@ async function attempt({ out, shard: index, token }: ShardAttempt): Promise<void
   }
 }
 
-/** Progress feeds a watchdog and a display; a few messages a second are enough for both. */
-function throttledProgress(token: string): (progress: { items: number; errors: number }) => void {
-  let sentAtMs = 0;
-  return ({ items, errors }) => {
-    const nowMs = performance.now();
-    if (nowMs - sentAtMs < PROGRESS_INTERVAL_MS) return;
-    sentAtMs = nowMs;
-    send({ type: 'progress', token, items, errors });
-  };
+function work(message: StartMessage, signal: AbortSignal): Promise<ResultOf<WorkKind>> {
+  switch (message.kind) {
+    case 'classify':
+      return classifyAttempt(message.task, signal, shared);
+    case 'prepare':
+      return prepareAttempt(message.task, signal, shared);
+    case 'publish':
+      return publishAttempt(message.task, signal, runs);
+    case 'train':
+      return training.run(message.task);
+  }
 }
 
 process.on('message', (message: ToCompute) => {
-  if (message.type === 'classify') void attempt(message);
-  else aborts.get(message.token)?.abort(new ImagemillError('SHUTDOWN', 'the attempt was stopped'));
+  switch (message.type) {
+    case 'start':
+      void start(message);
+      return;
+    case 'abort':
+      aborts.get(message.token)?.abort(new ImagemillError('SHUTDOWN', 'the attempt was stopped'));
+      training.stop(message.token);
+      return;
+    default:
+      training.receive(message);
+  }
 });
 // Without its control process nothing here can be committed.
 process.once('disconnect', () => process.exit(0));

@@ -1,26 +1,82 @@
-import type { ErrorCode } from '../../contract/errors.ts';
-import type { Part } from '../../contract/ledger.ts';
-
 /** Messages between a worker's control process and its compute process; both are always of one version. */
+import type { ErrorCode } from '../../contract/errors.ts';
+import type { ShardProgress } from '../../contract/jobs.ts';
+import type { Part, WrittenObject } from '../../contract/ledger.ts';
+import type { TrainProgress } from '../../contract/training.ts';
+import type { EpochDraft, StepDraft } from '../../pipeline/train-epoch.ts';
+
+/** What the compute process can be asked to do, with its progress and its result. */
+export interface ComputeWork {
+  readonly classify: { readonly task: ShardTask; readonly progress: ShardProgress; readonly result: Part };
+  readonly prepare: { readonly task: ShardTask; readonly progress: ShardProgress; readonly result: Part };
+  readonly train: {
+    readonly task: EpochTaskId;
+    readonly progress: TrainProgress;
+    readonly result: EpochDraft;
+  };
+  readonly publish: {
+    readonly task: PublishTask;
+    readonly progress: never;
+    readonly result: WrittenObject;
+  };
+}
+
+export type WorkKind = keyof ComputeWork;
+export type TaskOf<K extends WorkKind> = ComputeWork[K]['task'];
+export type ProgressOf<K extends WorkKind> = ComputeWork[K]['progress'];
+export type ResultOf<K extends WorkKind> = ComputeWork[K]['result'];
 
 /** One attempt at one shard. */
-export interface ShardAttempt {
+export interface ShardTask {
   /** The run's directory, as a URI. */
   readonly out: string;
   readonly shard: number;
   readonly token: string;
 }
 
+/** One attempt at one epoch. */
+export interface EpochTaskId {
+  readonly out: string;
+  readonly epoch: number;
+  readonly token: string;
+}
+
+/** Writes the model of a checkpoint where people look for it. */
+export interface PublishTask {
+  readonly out: string;
+  /** Keys of the run's directory. */
+  readonly checkpoint: string;
+  readonly models: readonly string[];
+  readonly token: string;
+}
+
+export type StartMessage = {
+  [K in WorkKind]: { readonly type: 'start'; readonly kind: K; readonly task: TaskOf<K> };
+}[WorkKind];
+
 export type ToCompute =
-  | ({ readonly type: 'classify' } & ShardAttempt)
-  /** Stops an attempt; answered with `failed` as any other end. */
-  | { readonly type: 'abort'; readonly token: string };
+  | StartMessage
+  /** Stops an attempt, training with a checkpoint; answered with `failed` as any other end. */
+  | { readonly type: 'abort'; readonly token: string }
+  /** Training stops at a batch boundary (answered with `paused`), and goes on. */
+  | { readonly type: 'pause'; readonly token: string }
+  | { readonly type: 'resume'; readonly token: string }
+  /** Answer to `step`. */
+  | { readonly type: 'committed'; readonly token: string; readonly error?: WireError };
+
+export interface WireError {
+  readonly code: ErrorCode;
+  readonly message: string;
+}
 
 export type FromCompute =
   | { readonly type: 'ready' }
-  /** Something moved: an image was fetched, a batch labelled, a part of the model read. */
-  | { readonly type: 'progress'; readonly token: string; readonly items: number; readonly errors: number }
-  | { readonly type: 'done'; readonly token: string; readonly part: Part }
-  | { readonly type: 'failed'; readonly token: string; readonly code: ErrorCode; readonly message: string }
+  /** Something moved: an image was fetched, a batch labelled or trained on, a part of the model read. */
+  | { readonly type: 'progress'; readonly token: string; readonly progress: ProgressOf<WorkKind> }
+  /** A checkpoint is written and shall be committed; answered with `committed`. */
+  | { readonly type: 'step'; readonly token: string; readonly draft: StepDraft }
+  | { readonly type: 'paused'; readonly token: string }
+  | { readonly type: 'done'; readonly token: string; readonly result: ResultOf<WorkKind> }
+  | ({ readonly type: 'failed'; readonly token: string } & WireError)
   /** Once a second: how late the event loop of the compute process runs. */
   | { readonly type: 'pulse'; readonly eventLoopDelayP99Ms: number };

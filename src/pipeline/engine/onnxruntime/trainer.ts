@@ -2,18 +2,17 @@ import type { Tensor } from 'onnxruntime-node';
 import { ImagemillError } from '../../../contract/errors.ts';
 import { parametersOf, product } from '../../model/architecture.ts';
 import { fillDropoutMask } from '../../model/dropout-mask.ts';
+import { compileEvaluation } from '../../model/onnx/training/compile-evaluation.ts';
+import { compileApply, compileStep } from '../../model/onnx/training/compile-training.ts';
 import {
   accumulates,
-  compileApply,
-  compileEvaluation,
-  compileStep,
   masksOf,
   STATISTICS,
   TENSOR,
   trainedParameters,
   type MaskInput,
   type TrainingNetwork,
-} from '../../model/onnx/training/compile-training.ts';
+} from '../../model/onnx/training/training-network.ts';
 import type { StateDict } from '../../model/weights/state-dict.ts';
 import type {
   BatchStatistics,
@@ -83,7 +82,7 @@ export class OnnxruntimeTrainer implements Trainer {
     const rows = network.microBatchSize;
     this.#masks = masksOf(network.architecture).map((mask) => ({
       ...mask,
-      values: new Float32Array(rows * mask.size),
+      values: new Float32Array(rows * product(mask.shape)),
     }));
     this.#sums = new Map(
       (sessions.apply === null ? [] : trainedParameters(network)).map(({ name, shape }) => [
@@ -146,8 +145,9 @@ export class OnnxruntimeTrainer implements Trainer {
       ...this.#images(batch),
       ...this.#tensorsOf(this.#state.weights, (name) => name),
     };
-    for (const { name, size, values } of this.#masks)
-      feeds[name] = new Tensor('float32', values, [rows, size]);
+    for (const { name, shape, values } of this.#masks) {
+      feeds[name] = new Tensor('float32', values, [rows, ...shape]);
+    }
     if (this.#network.colour) {
       const { colour } = batch;
       if (colour === null)

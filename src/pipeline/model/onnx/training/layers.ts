@@ -1,4 +1,4 @@
-/** Every layer but convolution, with its backward pass. */
+/** Every layer with its backward pass. */
 import { product, unreachable, type LrnLayer, type PlacedLayer } from '../../architecture.ts';
 import { appendLrnScale, appendPower, averagingMatrix, transpose } from '../compile-network.ts';
 import { appendConvolution } from './convolution.ts';

@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import type { Job, Processor } from 'bullmq';
+import { SPLITS } from '../contract/dataset.ts';
 import { ImagemillError } from '../contract/errors.ts';
-import { classifyJob, type ShardProgress } from '../contract/jobs.ts';
+import { classifyJob, prepareJob, type ShardProgress } from '../contract/jobs.ts';
 import { commitDocument, type Commit } from '../contract/ledger.ts';
+import { ledgerKeys } from '../storage/ledger-keys.ts';
 import type { RunLedger } from '../storage/run-ledger.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { ComputeHost } from './compute/compute-host.ts';
@@ -12,7 +14,13 @@ import type { RunCache } from './run-cache.ts';
 const TOKEN_BYTES = 10;
 const PROGRESS_INTERVAL_MS = 1_000;
 
-export interface ClassifyProcessorOptions {
+/** What is done to a shard; also the name of its queue. */
+export type ShardWork = 'classify' | 'prepare';
+
+const JOBS = { classify: classifyJob, prepare: prepareJob } as const;
+
+export interface ShardProcessorOptions {
+  readonly kind: ShardWork;
   readonly compute: ComputeHost;
   readonly runs: RunCache;
   /** Name of this worker, kept in commits. */
@@ -20,13 +28,11 @@ export interface ClassifyProcessorOptions {
   readonly logger: Logger;
 }
 
-/** Processor of the queue `classify`: parse → run → commit → map the fault. */
-export function createClassifyProcessor(
-  options: ClassifyProcessorOptions,
-): Processor<unknown, ShardProgress> {
+/** Processor of a queue of shards: parse → run → commit → map the fault. */
+export function createShardProcessor(options: ShardProcessorOptions): Processor<unknown, ShardProgress> {
   return async (job, token, signal) => {
     try {
-      return await classifyJobShard(job, signal ?? new AbortController().signal, options);
+      return await processShard(job, signal ?? new AbortController().signal, options);
     } catch (error) {
       options.logger.warn({ job: job.id, err: error }, 'shard attempt ended early');
       return endJob(job, token, signal, error);
@@ -34,12 +40,12 @@ export function createClassifyProcessor(
   };
 }
 
-async function classifyJobShard(
+async function processShard(
   job: Job,
   signal: AbortSignal,
-  { compute, runs, workerName, logger }: ClassifyProcessorOptions,
+  { kind, compute, runs, workerName, logger }: ShardProcessorOptions,
 ): Promise<ShardProgress> {
-  const payload = classifyJob.parse(job.data, `job ${job.id}`);
+  const payload = JOBS[kind].parse(job.data, `job ${job.id}`);
   const { run, ledger } = await runs.open(payload.out);
   const earlier = await ledger.findCommit(payload.shard);
   if (earlier !== null) return progressOf(earlier);
@@ -48,7 +54,8 @@ async function classifyJobShard(
   }
 
   const token = randomBytes(TOKEN_BYTES).toString('hex');
-  const part = await compute.classify(
+  const part = await compute.run(
+    kind,
     { out: payload.out, shard: payload.shard, token },
     { signal, onProgress: throttledProgress(job) },
   );
@@ -81,6 +88,11 @@ async function removeLostPart(ledger: RunLedger, commit: Commit, logger: Logger)
   try {
     await ledger.store.delete(commit.part.key);
     if (commit.errors !== null) await ledger.store.delete(commit.errors.key);
+    // Of a dataset's tars, only those that carry our token: others may be what another commit names.
+    for (const split of SPLITS) {
+      await ledger.store.delete(ledgerKeys.datasetIndex(split, commit.shard, commit.token));
+      await ledger.store.delete(ledgerKeys.datasetTar(split, commit.shard, commit.token));
+    }
   } catch (error) {
     logger.warn({ err: error, key: commit.part.key }, 'a part that lost its race could not be removed');
   }

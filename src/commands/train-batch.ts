@@ -1,0 +1,38 @@
+import { writeFile } from 'node:fs/promises';
+import { EXIT, ImagemillError } from '../contract/errors.ts';
+import { drawBatch } from '../pipeline/training/draw-batch.ts';
+import { setUpTraining } from '../pipeline/training/training-setup.ts';
+import { asTrainRun } from './train.ts';
+import type { Context } from './context.ts';
+
+export interface TrainBatchOptions {
+  readonly epoch: number;
+  readonly step: number;
+  readonly png: string;
+  readonly json: boolean;
+}
+
+/** `imagemill train-batch RUN`: draws a minibatch exactly as the model saw it, before normalisation. */
+export async function trainBatch(
+  context: Context,
+  reference: string,
+  { epoch, step, png, json }: TrainBatchOptions,
+): Promise<number> {
+  const ledger = await context.index.open(reference);
+  const run = asTrainRun(await ledger.readRun());
+  const setup = await setUpTraining(run, context.resolver, context.interrupted);
+  if (step >= setup.stepsPerEpoch || epoch > run.spec.recipe.epochs) {
+    throw new ImagemillError(
+      'USAGE',
+      `expected an epoch from 1 to ${run.spec.recipe.epochs} and a step from 0 to ${setup.stepsPerEpoch - 1}, got ${epoch} and ${step}`,
+    );
+  }
+  const { picture, labels } = await drawBatch(setup, epoch, step, context.interrupted);
+  await writeFile(png, picture);
+  context.stdout.write(
+    json
+      ? `${JSON.stringify({ run: run.run, epoch, step, png, labels })}\n`
+      : `${labels.length} images of epoch ${epoch}, step ${step}, row by row: ${labels.join(', ')}\n`,
+  );
+  return EXIT.done;
+}

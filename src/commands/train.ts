@@ -1,0 +1,170 @@
+import { EXIT, ImagemillError } from '../contract/errors.ts';
+import { PRIORITY_DEFAULT } from '../contract/queues.ts';
+import { isTrainRun, type Run, type RunState, type TrainRun } from '../contract/run.ts';
+import type { EpochCommit, TrainProgress } from '../contract/training.ts';
+import { enqueueTrain } from '../producer/enqueue-train.ts';
+import { submitTrain } from '../producer/submit-train.ts';
+import { followTrain } from '../queue/follow-train.ts';
+import type { RunLedger } from '../storage/run-ledger.ts';
+import { TrainingLedger } from '../storage/training-ledger.ts';
+import type { Context } from './context.ts';
+import { percent } from './print.ts';
+import { ProgressLine } from './progress-line.ts';
+import { describeTrainRun, trainReport } from './train-report.ts';
+import { checkQueues, withQueues } from './with-queues.ts';
+
+export interface TrainOptions {
+  readonly out: string;
+  readonly recipe: string;
+  readonly epochs?: number;
+  readonly batchSize?: number;
+  readonly set: string[];
+  readonly seed: number;
+  readonly init?: string;
+  readonly checkpointSteps: number;
+  readonly keepCheckpoints: number;
+  readonly at?: Date;
+  readonly cron?: string;
+  readonly priority?: number;
+  readonly new: boolean;
+  readonly wait: boolean;
+  readonly json: boolean;
+  readonly device: string;
+  readonly engine: string;
+}
+
+/** `imagemill train DATASET --out OUT`. @returns the exit code */
+export async function train(context: Context, dataset: string, options: TrainOptions): Promise<number> {
+  await checkQueues(context);
+  if (!options.wait && context.settings.redisUrl === undefined) {
+    throw new ImagemillError(
+      'USAGE',
+      'expected REDIS_URL with --no-wait: without it the worker ends with this command',
+    );
+  }
+  const { run, ledger, created } = await submitTrain(
+    {
+      dataset,
+      out: options.out,
+      recipe: options.recipe,
+      settings: settingsOf(options),
+      seed: options.seed,
+      init: options.init,
+      checkpointSteps: options.checkpointSteps,
+      keepCheckpoints: options.keepCheckpoints,
+      fresh: options.new,
+    },
+    context.resolver,
+    context.index,
+  );
+  if (!created && !options.json) {
+    context.stderr.write(`${run.run} is this very run: going on with it (--new starts another)\n`);
+  }
+  return trainToEnd(context, asTrainRun(run), ledger, options);
+}
+
+/** `--epochs` and `--batch-size` are settings like any other, with names of their own. */
+export function settingsOf({
+  set,
+  epochs,
+  batchSize,
+}: Pick<TrainOptions, 'set' | 'epochs' | 'batchSize'>): string[] {
+  return [
+    ...set,
+    ...(epochs === undefined ? [] : [`epochs=${epochs}`]),
+    ...(batchSize === undefined ? [] : [`batchSize=${batchSize}`]),
+  ];
+}
+
+export type FollowOptions = Pick<TrainOptions, 'wait' | 'json' | 'device' | 'engine' | 'at' | 'priority'>;
+
+/** Puts a training run on the queue, waits for its end unless told otherwise, and reports. @returns the exit code */
+export async function trainToEnd(
+  context: Context,
+  run: TrainRun,
+  ledger: RunLedger,
+  options: FollowOptions,
+): Promise<number> {
+  const line = new ProgressLine(context.stderr);
+  const priority = options.priority ?? PRIORITY_DEFAULT.train;
+  let state = await ledger.state();
+  try {
+    if (state !== 'done') {
+      state = await withQueues(context, options, async (queues) => {
+        const startAt = options.at === undefined ? {} : { startAt: options.at };
+        await enqueueTrain(ledger, run, queues, { priority, ...startAt });
+        if (!options.wait) return ledger.state();
+        return followTrain(
+          { ledger, run: run.run, queues },
+          {
+            onProgress: (progress) => line.show(formatTrainProgress(progress)),
+            onEpoch(commit) {
+              line.end();
+              if (!options.json) context.stderr.write(`${describeEpoch(commit, run)}\n`);
+            },
+          },
+          context.interrupted,
+        );
+      });
+    }
+  } catch (error) {
+    if (!context.interrupted.aborted) throw error;
+    line.end();
+    const goesOn = context.settings.redisUrl !== undefined;
+    context.stderr.write(
+      goesOn
+        ? `${run.run} goes on without this command: imagemill status ${run.run}\n`
+        : `${run.run} stopped after its last checkpoint: imagemill resume ${run.run}\n`,
+    );
+    return EXIT.interrupted;
+  } finally {
+    line.end();
+  }
+  return report(context, run, ledger, state, options);
+}
+
+async function report(
+  context: Context,
+  run: TrainRun,
+  ledger: RunLedger,
+  state: RunState,
+  options: Pick<TrainOptions, 'wait' | 'json'>,
+): Promise<number> {
+  const training = new TrainingLedger(ledger.store);
+  const [summary, epochs] = await Promise.all([training.findSummary(), training.epochs()]);
+  const facts = { run, out: ledger.out, state, summary, epochs };
+  context.stdout.write(
+    options.json ? `${JSON.stringify(trainReport(facts))}\n` : `${describeTrainRun(facts)}\n`,
+  );
+  if (!options.wait) return EXIT.done;
+  if (state === 'done') return EXIT.done;
+  const failure = await ledger.findFailure();
+  const reason =
+    failure === null ? `run ${run.run} ended as ${state}` : `${failure.code}: ${failure.message}`;
+  context.stderr.write(`imagemill: ${reason}\n`);
+  return EXIT.failed;
+}
+
+export function asTrainRun(run: Run): TrainRun {
+  if (isTrainRun(run)) return run;
+  throw new ImagemillError('USAGE', `expected a training run, got ${run.run}, a ${run.spec.kind} run`);
+}
+
+export function formatTrainProgress(progress: TrainProgress): string {
+  const { epoch, step, steps, loss, top1Error, learningRate, imagesPerSecond, phase } = progress;
+  if (phase !== 'training') return `epoch ${epoch} · ${phase}`;
+  const figures =
+    loss === null || top1Error === null
+      ? ''
+      : ` · loss ${loss.toFixed(4)} · error ${percent(top1Error)} · rate ${learningRate.toPrecision(3)}`;
+  return `epoch ${epoch} · step ${step}/${steps}${figures} · ${imagesPerSecond.toFixed(0)} images/s`;
+}
+
+function describeEpoch(commit: EpochCommit, { spec }: TrainRun): string {
+  const { epoch, train, validation, imagesPerSecond, dataWaitShare } = commit;
+  const validated =
+    validation === null
+      ? ''
+      : ` · validation loss ${validation.loss.toFixed(4)}, error ${percent(validation.top1Error)}`;
+  return `epoch ${epoch}/${spec.recipe.epochs} · loss ${train.loss.toFixed(4)}, error ${percent(train.top1Error)}${validated} · ${imagesPerSecond.toFixed(0)} images/s, ${percent(dataWaitShare)} waiting for data`;
+}

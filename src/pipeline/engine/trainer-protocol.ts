@@ -1,0 +1,49 @@
+/** Messages between the owner of a trainer thread and the thread. */
+import type { CheckpointHeader, ModelFacts } from '../model/checkpoint.ts';
+import type { DeviceThreadOptions, ErrorMessage } from './device-protocol.ts';
+import type { BatchColour, BatchStatistics, TrainerSpec, TrainingPosition } from './trainer.ts';
+
+/** Where the weights come from. */
+export type InitialState =
+  | { readonly kind: 'random' }
+  /** A model file; a head for another number of classes is replaced by a random one. */
+  | { readonly kind: 'model'; readonly bytes: Uint8Array; readonly where: string }
+  | {
+      readonly kind: 'checkpoint';
+      readonly bytes: Uint8Array;
+      readonly header: CheckpointHeader;
+      readonly where: string;
+    };
+
+export interface TrainerThreadOptions extends DeviceThreadOptions {
+  readonly spec: TrainerSpec;
+  readonly facts: ModelFacts;
+  readonly initial: InitialState;
+}
+
+export type TrainerRequest =
+  | {
+      readonly kind: 'train';
+      readonly slab: ArrayBuffer;
+      readonly labels: Int32Array;
+      readonly colour: BatchColour | null;
+      readonly position: TrainingPosition;
+      readonly learningRate: number;
+    }
+  | {
+      readonly kind: 'evaluate';
+      readonly slab: ArrayBuffer;
+      readonly labels: Int32Array;
+      readonly count: number;
+    }
+  | { readonly kind: 'checkpoint'; readonly header: CheckpointHeader };
+
+export type TrainerResult =
+  | { readonly kind: 'statistics'; readonly statistics: BatchStatistics; readonly slab: ArrayBuffer }
+  | { readonly kind: 'file'; readonly bytes: Uint8Array };
+
+export type TrainerReply =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'refused'; readonly error: ErrorMessage }
+  | { readonly kind: 'done'; readonly id: number; readonly result: TrainerResult }
+  | { readonly kind: 'failed'; readonly id: number; readonly error: ErrorMessage };

@@ -1,0 +1,136 @@
+/** A thread that owns a model under training. Native calls block it and nobody else. */
+import type { Transferable, Worker } from 'node:worker_threads';
+import { ImagemillError } from '../../contract/errors.ts';
+import type { CheckpointHeader } from '../model/checkpoint.ts';
+import { decodeError } from './device-protocol.ts';
+import { ownBuffer, startThread } from './start-thread.ts';
+import type { BatchColour, BatchStatistics, TrainingPosition } from './trainer.ts';
+import type {
+  InitialState,
+  TrainerReply,
+  TrainerRequest,
+  TrainerResult,
+  TrainerThreadOptions,
+} from './trainer-protocol.ts';
+
+interface Pending {
+  readonly resolve: (result: TrainerResult) => void;
+  readonly reject: (error: ImagemillError) => void;
+}
+
+export interface TrainedSlab {
+  readonly statistics: BatchStatistics;
+  /** The slab that was sent, to be filled again. */
+  readonly slab: ArrayBuffer;
+}
+
+export interface TrainRequest {
+  readonly labels: Int32Array;
+  readonly colour: BatchColour | null;
+  readonly position: TrainingPosition;
+  readonly learningRate: number;
+}
+
+export class TrainerThread {
+  readonly #worker: Worker;
+  readonly #pending = new Map<number, Pending>();
+  #nextId = 0;
+  #ended: ImagemillError | null = null;
+
+  /**
+   * Starts a thread and waits until its weights and sessions are ready.
+   * @throws ImagemillError ENGINE_UNAVAILABLE, ENGINE_FAILED, CHECKPOINT_INVALID, MODEL_*
+   */
+  static async start(options: TrainerThreadOptions): Promise<TrainerThread> {
+    const initial = withOwnBuffer(options.initial);
+    const transfer = initial.bytes === undefined ? [] : [initial.bytes.buffer];
+    const worker = startThread('trainer-thread-main', { ...options, initial }, transfer);
+    const thread = new TrainerThread(worker);
+    try {
+      await new Promise<void>((resolve, reject) => {
+        worker.on('message', (reply: TrainerReply) => {
+          if (reply.kind === 'ready') resolve();
+          else if (reply.kind === 'refused') reject(decodeError(reply.error));
+          else thread.#settle(reply);
+        });
+        const end = (reason: string): void => {
+          const error = new ImagemillError('ENGINE_FAILED', `the trainer thread ended: ${reason}`);
+          thread.#end(error);
+          reject(error);
+        };
+        worker.on('error', (error) => end(error.message));
+        worker.on('exit', (code) => end(`exit code ${code}`));
+      });
+      return thread;
+    } catch (error) {
+      await thread.terminate();
+      throw error;
+    }
+  }
+
+  private constructor(worker: Worker) {
+    this.#worker = worker;
+  }
+
+  /**
+   * Trains on a micro-batch. Requests are done in order; the slab belongs to the thread until the promise settles.
+   * @param slab (microBatchSize, H, W, 3) uint8 NHWC, transferred there and back
+   * @throws ImagemillError ENGINE_FAILED; the slab is lost then
+   */
+  async train(slab: ArrayBuffer, request: TrainRequest): Promise<TrainedSlab> {
+    return statisticsOf(await this.#send({ kind: 'train', slab, ...request }, [slab]));
+  }
+
+  /** Loss and correct items of a micro-batch, of which the first `count` items count. */
+  async evaluate(slab: ArrayBuffer, labels: Int32Array, count: number): Promise<TrainedSlab> {
+    return statisticsOf(await this.#send({ kind: 'evaluate', slab, labels, count }, [slab]));
+  }
+
+  /** The state after the requests so far, as a file. */
+  async checkpoint(header: CheckpointHeader): Promise<Uint8Array> {
+    const result = await this.#send({ kind: 'checkpoint', header }, []);
+    if (result.kind !== 'file') throw new ImagemillError('INTERNAL', 'expected a checkpoint');
+    return result.bytes;
+  }
+
+  /** Ends the thread after the native call it is in; open requests are rejected. */
+  async terminate(): Promise<void> {
+    this.#end(new ImagemillError('ENGINE_FAILED', 'the trainer thread was terminated'));
+    await this.#worker.terminate();
+  }
+
+  #send(request: TrainerRequest, transfer: Transferable[]): Promise<TrainerResult> {
+    return new Promise((resolve, reject) => {
+      if (this.#ended !== null) {
+        reject(this.#ended);
+        return;
+      }
+      const id = this.#nextId++;
+      this.#pending.set(id, { resolve, reject });
+      this.#worker.postMessage({ id, request }, transfer);
+    });
+  }
+
+  #settle(reply: Extract<TrainerReply, { id: number }>): void {
+    const pending = this.#pending.get(reply.id);
+    this.#pending.delete(reply.id);
+    if (reply.kind === 'failed') pending?.reject(decodeError(reply.error));
+    else pending?.resolve(reply.result);
+  }
+
+  #end(error: ImagemillError): void {
+    this.#ended ??= error;
+    for (const { reject } of this.#pending.values()) reject(this.#ended);
+    this.#pending.clear();
+  }
+}
+
+/** The file is moved to the thread, not copied: it may be half a gigabyte. */
+function withOwnBuffer(initial: InitialState): InitialState & { readonly bytes?: Uint8Array<ArrayBuffer> } {
+  return initial.kind === 'random' ? initial : { ...initial, bytes: ownBuffer(initial.bytes) };
+}
+
+function statisticsOf(result: TrainerResult): TrainedSlab {
+  if (result.kind === 'statistics') return result;
+  throw new ImagemillError('INTERNAL', 'expected statistics of a batch');
+}

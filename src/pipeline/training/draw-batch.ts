@@ -1,0 +1,50 @@
+import { Semaphore } from '../batch/semaphore.ts';
+import { SlabPool } from '../batch/slab-pool.ts';
+import { layOutImages } from '../charts/image-grid.ts';
+import { encodePng } from '../decode/encode-png.ts';
+import { previewBatch } from '../engine/onnxruntime/preview.ts';
+import { fillTrainingMicroBatch, microBatchesOfStep, TRAINING_SLABS } from './training-batches.ts';
+import type { TrainingSetup } from './training-setup.ts';
+
+const CONCURRENCY = 8;
+
+export interface DrawnBatch {
+  /** PNG: the images of the batch on a grid, row by row. */
+  readonly picture: Uint8Array;
+  /** Class names, in the order of the grid. */
+  readonly labels: string[];
+}
+
+/**
+ * Draws a minibatch as the network sees it: the same bytes, through the same graph of colour augmentation, rounded.
+ * @param epoch from 1
+ * @param step batch of the epoch, from 0
+ */
+export async function drawBatch(
+  setup: TrainingSetup,
+  epoch: number,
+  step: number,
+  signal: AbortSignal,
+): Promise<DrawnBatch> {
+  const { height, width } = setup.trainer.architecture.input;
+  const { microBatchSize } = setup.run.spec.recipe;
+  const imageBytes = height * width * 3;
+  const resources = {
+    slabs: new SlabPool(microBatchSize * imageBytes, TRAINING_SLABS),
+    slots: new Semaphore(CONCURRENCY),
+  };
+  const images: Uint8Array[] = [];
+  const labels: string[] = [];
+  for (const [micro, items] of microBatchesOfStep(setup, epoch, step).entries()) {
+    const filled = await fillTrainingMicroBatch(setup, items, { epoch, step, micro }, resources, signal);
+    const pixels = await previewBatch(setup.trainer, new Uint8Array(filled.slab), filled.batch);
+    for (const [row, label] of filled.batch.labels.entries()) {
+      images.push(pixels.slice(row * imageBytes, (row + 1) * imageBytes));
+      labels.push(setup.dataset.classes[label] ?? String(label));
+    }
+    resources.slabs.release(filled.slab);
+  }
+  const grid = layOutImages({ images, width, height }, { upscale: 1 });
+  const picture = await encodePng(grid.pixels, { width: grid.width, height: grid.height, channels: 3 });
+  return { picture, labels };
+}

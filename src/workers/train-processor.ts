@@ -1,0 +1,248 @@
+import { randomBytes } from 'node:crypto';
+import type { Job, Processor } from 'bullmq';
+import { asImagemillError, ImagemillError } from '../contract/errors.ts';
+import { trainJob, type TrainJob } from '../contract/jobs.ts';
+import { isTrainRun, type TrainRun } from '../contract/run.ts';
+import {
+  epochCommitDocument,
+  stepCommitDocument,
+  type EpochCommit,
+  type TrainProgress,
+} from '../contract/training.ts';
+import type { EpochDraft, StepDraft } from '../pipeline/train-epoch.ts';
+import { decidingError } from '../pipeline/training/deciding-error.ts';
+import type { Queues } from '../queue/queues.ts';
+import type { RunLedger } from '../storage/run-ledger.ts';
+import { TrainingLedger } from '../storage/training-ledger.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import type { ComputeHost } from './compute/compute-host.ts';
+import type { DeviceTurns } from './device-turns.ts';
+import { finishEpoch } from './finish-epoch.ts';
+import { writeRunFailure } from './finish-run.ts';
+import { CANCELLED_REASON, endJob } from './job-outcome.ts';
+import { pruneSteps } from './prune-checkpoints.ts';
+import type { RunCache } from './run-cache.ts';
+
+const TOKEN_BYTES = 10;
+const PROGRESS_INTERVAL_MS = 1_000;
+/** How often a running epoch looks for the run's tombstone. */
+const CANCELLATION_INTERVAL_MS = 5_000;
+
+export interface TrainProcessorOptions {
+  readonly compute: ComputeHost;
+  readonly runs: RunCache;
+  readonly queues: Queues;
+  /** Who has the device; undefined where this worker does not label. */
+  readonly turns: DeviceTurns | undefined;
+  readonly attempts: number;
+  readonly workerName: string;
+  readonly logger: Logger;
+}
+
+/** What an epoch's job returns. */
+export interface EpochOutcome {
+  readonly epoch: number;
+  readonly top1Error: number;
+}
+
+interface Epoch {
+  readonly job: Job;
+  readonly payload: TrainJob;
+  readonly run: TrainRun;
+  readonly ledger: RunLedger;
+  readonly training: TrainingLedger;
+}
+
+/** Processor of the queue `train`: one epoch; the next is enqueued when this one's checkpoint is committed. */
+export function createTrainProcessor(options: TrainProcessorOptions): Processor<unknown, EpochOutcome> {
+  return async (job, token, signal) => {
+    const stop = signal ?? new AbortController().signal;
+    try {
+      return await processEpoch(job, stop, options);
+    } catch (error) {
+      options.logger.warn({ job: job.id, err: error }, 'epoch attempt ended early');
+      await recordFailure(job, stop, error, options);
+      return endJob(job, token, signal, error);
+    }
+  };
+}
+
+async function processEpoch(
+  job: Job,
+  signal: AbortSignal,
+  options: TrainProcessorOptions,
+): Promise<EpochOutcome> {
+  const epoch = await openEpoch(job, options);
+  const { payload, run, ledger, training } = epoch;
+  const earlier = await training.findEpoch(payload.epoch);
+  const commit = earlier ?? (await trainAndCommit(epoch, signal, options));
+  const publish = async (checkpoint: string, models: readonly string[]): Promise<string> => {
+    const task = { out: payload.out, checkpoint, models, token: newToken() };
+    return (await options.compute.run('publish', task, { signal, onProgress: () => {} })).digest;
+  };
+  const next = await finishEpoch(ledger, training, run, commit, publish);
+  if (next !== null && !(await ledger.isCancelled())) {
+    const { generation, priority, out } = payload;
+    const following = { run: run.run, out, epoch: next, generation, priority };
+    await options.queues.addEpochJob(following, options.attempts);
+  }
+  return { epoch: commit.epoch, top1Error: decidingError(commit) };
+}
+
+async function openEpoch(job: Job, { runs }: TrainProcessorOptions): Promise<Epoch> {
+  const payload = trainJob.parse(job.data, `job ${job.id}`);
+  const { run, ledger } = await runs.open(payload.out);
+  if (!isTrainRun(run)) {
+    throw new ImagemillError(
+      'CONTRACT_INVALID',
+      `run ${run.run}: expected a training run, got a ${run.spec.kind} run`,
+    );
+  }
+  if (await ledger.isCancelled()) {
+    throw new ImagemillError('RUN_CANCELLED', `run ${run.run} was cancelled before epoch ${payload.epoch}`);
+  }
+  return { job, payload, run, ledger, training: new TrainingLedger(ledger.store) };
+}
+
+async function trainAndCommit(
+  epoch: Epoch,
+  signal: AbortSignal,
+  options: TrainProcessorOptions,
+): Promise<EpochCommit> {
+  const { compute, turns } = options;
+  const { job, payload, ledger } = epoch;
+  const token = newToken();
+  const cancellation = watchCancellation(ledger, signal);
+  const task = { out: payload.out, epoch: payload.epoch, token };
+  const train = () =>
+    compute.run('train', task, {
+      signal: cancellation.signal,
+      onProgress: throttledProgress(job),
+      onStep: (draft) => commitStep(epoch, token, draft, options),
+    });
+  try {
+    const pausable = { pause: () => compute.pause(token), resume: () => compute.resume(token) };
+    const draft =
+      turns === undefined
+        ? await train()
+        : await turns.train(payload.priority, pausable, cancellation.signal, train);
+    return await commitEpoch(epoch, token, draft, options);
+  } finally {
+    cancellation.end();
+  }
+}
+
+function newToken(): string {
+  return randomBytes(TOKEN_BYTES).toString('hex');
+}
+
+async function commitStep(
+  { run, training }: Epoch,
+  token: string,
+  draft: StepDraft,
+  { workerName, logger }: TrainProcessorOptions,
+): Promise<void> {
+  const standing = await training.commitStep({
+    schema: stepCommitDocument.id,
+    run: run.run,
+    token,
+    worker: workerName,
+    committedAt: new Date().toISOString(),
+    ...draft,
+  });
+  if (standing.token !== token) {
+    // Another attempt came first with, by construction, the same state: ours is superfluous.
+    await removeQuietly(training, [draft.checkpoint.key, draft.metrics.key], logger);
+    return;
+  }
+  await pruneSteps(training, draft.epoch, draft.step, logger);
+}
+
+async function commitEpoch(
+  { run, training }: Epoch,
+  token: string,
+  draft: EpochDraft,
+  { workerName, logger }: TrainProcessorOptions,
+): Promise<EpochCommit> {
+  const standing = await training.commitEpoch({
+    schema: epochCommitDocument.id,
+    run: run.run,
+    token,
+    worker: workerName,
+    committedAt: new Date().toISOString(),
+    ...draft,
+  });
+  if (standing.token !== token) {
+    await removeQuietly(training, [draft.checkpoint.key, draft.metrics.key], logger);
+  }
+  await pruneSteps(training, draft.epoch, Number.POSITIVE_INFINITY, logger);
+  logger.info(
+    { run: run.run, epoch: draft.epoch, loss: draft.train.loss, won: standing.token === token },
+    'epoch done',
+  );
+  return standing;
+}
+
+/** Keys carry a token only we know, so nothing else can be lost; what stays behind does no harm. */
+async function removeQuietly(
+  { store }: TrainingLedger,
+  keys: readonly string[],
+  logger: Logger,
+): Promise<void> {
+  for (const key of keys) {
+    await store.delete(key).catch((error: unknown) => {
+      logger.warn({ err: error, key }, 'an object that lost its race could not be removed');
+    });
+  }
+}
+
+/** A signal that follows the job's, and the run's tombstone. */
+function watchCancellation(
+  ledger: RunLedger,
+  jobSignal: AbortSignal,
+): { signal: AbortSignal; end: () => void } {
+  const cancelled = new AbortController();
+  const timer = setInterval(() => {
+    ledger.isCancelled().then(
+      (isCancelled) => {
+        if (isCancelled) cancelled.abort(new ImagemillError('RUN_CANCELLED', CANCELLED_REASON));
+      },
+      () => {},
+    );
+  }, CANCELLATION_INTERVAL_MS);
+  timer.unref();
+  return {
+    signal: AbortSignal.any([jobSignal, cancelled.signal]),
+    end: () => clearInterval(timer),
+  };
+}
+
+/** An epoch that will not be tried again leaves its reason in the ledger, where everyone looks. */
+async function recordFailure(
+  job: Job,
+  signal: AbortSignal,
+  error: unknown,
+  { runs }: TrainProcessorOptions,
+): Promise<void> {
+  const fault = asImagemillError(error);
+  const lastAttempt = job.attemptsMade + 1 >= (job.opts.attempts ?? 1);
+  if (signal.aborted || fault.code === 'RUN_CANCELLED' || (fault.retryable && !lastAttempt)) return;
+  try {
+    const { run, ledger } = await runs.open(trainJob.parse(job.data, `job ${job.id}`).out);
+    await writeRunFailure(ledger, run, fault);
+  } catch {
+    // The ledger may be the very thing that cannot be reached; the job's own failure tells the rest.
+  }
+}
+
+/** Every update is a Redis transaction and an event to every watcher: one a second is enough for a person. */
+function throttledProgress(job: Job): (progress: TrainProgress) => void {
+  let sentAtMs = 0;
+  return (progress) => {
+    const now = Date.now();
+    if (now - sentAtMs < PROGRESS_INTERVAL_MS) return;
+    sentAtMs = now;
+    // Progress is a hint; a Redis that is away for a moment must not end the epoch.
+    job.updateProgress(progress).catch(() => {});
+  };
+}

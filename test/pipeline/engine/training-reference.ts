@@ -1,0 +1,184 @@
+/** Runs the cases of test/reference/training and says how far every tensor is from what PyTorch computed. */
+import { readFileSync } from 'node:fs';
+import type { ConvolutionForm } from '../../../src/pipeline/model/onnx/training/convolution-form.ts';
+import { TENSOR } from '../../../src/pipeline/model/onnx/training/training-network.ts';
+import type { StateDict } from '../../../src/pipeline/model/weights/state-dict.ts';
+import type { BatchStatistics, TrainingState } from '../../../src/pipeline/engine/trainer.ts';
+import { OnnxruntimeTrainer } from '../../../src/pipeline/engine/onnxruntime/trainer.ts';
+import { batchOf, EPOCH, partOf, STEPS, type TrainingCase } from '../../reference/training/cases.ts';
+import { CPU } from './support.ts';
+import { distance, LOGITS, openStep, withoutDecay, type Outputs } from './training-support.ts';
+
+interface Statistics {
+  readonly lossSum: number;
+  readonly top1: number;
+  readonly top5: number;
+}
+
+export interface TensorReference {
+  readonly norm: number;
+  /** float32, little-endian, base64. */
+  readonly samples: string;
+}
+
+export interface TrainingReference {
+  /** Which of its batches each step takes. */
+  readonly variants: readonly number[];
+  readonly steps: readonly Statistics[];
+  readonly evaluation: Statistics;
+  readonly tensors: Readonly<Record<string, TensorReference>>;
+}
+
+export function readTrainingReference(path: string): TrainingReference {
+  return JSON.parse(readFileSync(path, 'utf8')) as TrainingReference;
+}
+
+/** What is kept of a tensor: see `sample` in make-reference.py. */
+interface Sketch {
+  readonly norm: number;
+  readonly samples: Float32Array;
+}
+
+const SAMPLES = 96;
+
+function sketch(values: Float32Array): Sketch {
+  let squares = 0;
+  for (let index = 0; index < values.length; index++) squares += (values[index] ?? Number.NaN) ** 2;
+  const place = (index: number): number =>
+    Math.floor(((Math.imul(index + 1, 0x9e3779b1) >>> 0) / 2 ** 32) * values.length);
+  const samples =
+    values.length <= SAMPLES
+      ? values.slice()
+      : Float32Array.from({ length: SAMPLES }, (_, index) => values[place(index)] ?? Number.NaN);
+  return { norm: Math.sqrt(squares), samples };
+}
+
+function decode({ norm, samples }: TensorReference): Sketch {
+  const bytes = Buffer.from(samples, 'base64');
+  const values = Array.from({ length: bytes.length / 4 }, (_, index) => bytes.readFloatLE(4 * index));
+  return { norm, samples: Float32Array.from(values) };
+}
+
+export interface CaseResult {
+  readonly steps: readonly Statistics[];
+  readonly evaluation: Statistics;
+  readonly tensors: ReadonlyMap<string, Sketch>;
+}
+
+/** One form's version of everything that a reference has. */
+export async function runCase(
+  training: TrainingCase,
+  form: ConvolutionForm,
+  weights: StateDict,
+): Promise<CaseResult> {
+  const tensors = await firstStep(training, form, weights);
+  const { spec, learningRate } = training;
+  const { batchSize, microBatchSize } = spec;
+  const trainer = await OnnxruntimeTrainer.create(spec, form, { weights, velocities: new Map() }, CPU);
+  const steps: Statistics[] = [];
+  for (let step = 0; step < STEPS; step++) {
+    const batch = batchOf(training, step);
+    const parts: BatchStatistics[] = [];
+    for (let micro = 0; micro < batchSize / microBatchSize; micro++) {
+      const part = partOf(batch, micro * microBatchSize, (micro + 1) * microBatchSize);
+      parts.push(await trainer.train(part, { epoch: EPOCH, step, micro }, learningRate));
+    }
+    steps.push(total(parts));
+    if (step === 0 || step === STEPS - 1) sketchState(tensors, trainer.state(), step + 1);
+  }
+  const evaluation = await evaluate(training, trainer);
+  await trainer.close();
+  return { steps, evaluation, tensors };
+}
+
+/** A micro-batch at a time; the last one is filled up with the first items again, which must not count. */
+async function evaluate(
+  { spec, ...training }: TrainingCase,
+  trainer: OnnxruntimeTrainer,
+): Promise<Statistics> {
+  const { batchSize, microBatchSize: rows } = spec;
+  const batch = batchOf({ spec, ...training }, STEPS - 1);
+  const { images, labels } = batch;
+  const doubled = {
+    images: Uint8Array.from({ length: 2 * images.length }, (_, index) => images[index % images.length] ?? 0),
+    labels: Int32Array.from([...labels, ...labels]),
+    colour: null,
+  };
+  const parts: BatchStatistics[] = [];
+  for (let first = 0; first < batchSize; first += rows - 1) {
+    const count = Math.min(rows - 1, batchSize - first);
+    parts.push(await trainer.evaluate(partOf(doubled, first, first + rows), count));
+  }
+  return total(parts);
+}
+
+function total(parts: readonly BatchStatistics[]): Statistics {
+  const sum = (valueOf: (part: BatchStatistics) => number): number =>
+    parts.reduce((result, part) => result + valueOf(part), 0);
+  return {
+    lossSum: sum(({ lossSum }) => lossSum),
+    top1: sum(({ top1Correct }) => top1Correct),
+    top5: sum(({ top5Correct }) => top5Correct),
+  };
+}
+
+/** Logits and gradients of the first batch. */
+async function firstStep(
+  training: TrainingCase,
+  form: ConvolutionForm,
+  weights: StateDict,
+): Promise<Map<string, Sketch>> {
+  const { batchSize, microBatchSize: rows } = training.spec;
+  const graph = await openStep(withoutDecay(training.spec), form);
+  const batch = batchOf(training, 0);
+  const logits: number[] = [];
+  let outputs: Outputs = new Map();
+  for (let micro = 0; micro < batchSize / rows; micro++) {
+    const part = partOf(batch, micro * rows, (micro + 1) * rows);
+    const state = { weights, velocities: new Map(), sums: outputs, learningRate: 0 };
+    outputs = await graph.run(part, { epoch: EPOCH, step: 0, micro }, state);
+    logits.push(...(outputs.get(LOGITS) ?? []));
+  }
+  await graph.close();
+  const tensors = new Map([[LOGITS, sketch(Float32Array.from(logits))]]);
+  for (const name of weights.keys()) {
+    const next = batchSize === rows ? TENSOR.velocity(name) : TENSOR.sum(name);
+    const gradient = outputs.get(TENSOR.next(next));
+    if (gradient !== undefined) tensors.set(`gradient:${name}`, sketch(gradient));
+  }
+  return tensors;
+}
+
+function sketchState(
+  tensors: Map<string, Sketch>,
+  { weights, velocities }: TrainingState,
+  step: number,
+): void {
+  for (const [name, { data }] of velocities) {
+    tensors.set(`velocity${step}:${name}`, sketch(data));
+    tensors.set(`weight${step}:${name}`, sketch(weights.get(name)?.data ?? new Float32Array()));
+  }
+}
+
+/** By name of the tensor: its relative error, or that of its norm, whichever is larger. */
+export function errorsOf(
+  { steps, evaluation, tensors }: CaseResult,
+  reference: TrainingReference,
+): Map<string, number> {
+  const errors = new Map<string, number>();
+  for (const [name, encoded] of Object.entries(reference.tensors)) {
+    const expected = decode(encoded);
+    const actual = tensors.get(name) ?? { norm: Number.NaN, samples: new Float32Array() };
+    const error = Math.max(
+      distance(actual.samples, expected.samples),
+      distance([actual.norm], [expected.norm]),
+    );
+    errors.set(name, error);
+  }
+  const compare = (name: string, actual: Statistics | undefined, expected: Statistics): void => {
+    errors.set(`${name} loss`, distance([actual?.lossSum ?? Number.NaN], [expected.lossSum]));
+  };
+  reference.steps.forEach((expected, index) => compare(`step ${index + 1}`, steps[index], expected));
+  compare('evaluation', evaluation, reference.evaluation);
+  return errors;
+}
