@@ -2,9 +2,13 @@ import { EXIT, ImagemillError } from '../contract/errors.ts';
 import { PRIORITY_DEFAULT } from '../contract/queues.ts';
 import { isTrainRun, type Run, type RunState, type TrainRun } from '../contract/run.ts';
 import type { EpochCommit, TrainProgress } from '../contract/training.ts';
+import { recipeByName } from '../pipeline/recipe/recipes.ts';
+import { applySettings } from '../pipeline/recipe/settings.ts';
 import { enqueueTrain } from '../producer/enqueue-train.ts';
 import { submitTrain } from '../producer/submit-train.ts';
 import { followTrain } from '../queue/follow-train.ts';
+import { sha256Json } from '../storage/digest.ts';
+import type { StoreResolver } from '../storage/object-store.ts';
 import type { RunLedger } from '../storage/run-ledger.ts';
 import { TrainingLedger } from '../storage/training-ledger.ts';
 import type { Context } from './context.ts';
@@ -42,6 +46,7 @@ export async function train(context: Context, dataset: string, options: TrainOpt
       'expected REDIS_URL with --no-wait: without it the worker ends with this command',
     );
   }
+  if (options.cron !== undefined) return schedule(context, dataset, options, options.cron);
   const { run, ledger, created } = await submitTrain(
     {
       dataset,
@@ -61,6 +66,51 @@ export async function train(context: Context, dataset: string, options: TrainOpt
     context.stderr.write(`${run.run} is this very run: going on with it (--new starts another)\n`);
   }
   return trainToEnd(context, asTrainRun(run), ledger, options);
+}
+
+/** Puts a schedule in place of a run: every time it starts one, in a folder of its own below the output. */
+async function schedule(
+  context: Context,
+  dataset: string,
+  options: TrainOptions,
+  pattern: string,
+): Promise<number> {
+  if (context.settings.redisUrl === undefined) {
+    throw new ImagemillError(
+      'USAGE',
+      'expected REDIS_URL with --cron: without it the schedule ends with this command',
+    );
+  }
+  const { resolver } = context;
+  const [out, source] = [resolver.open(options.out).rootUri, resolver.open(dataset).rootUri];
+  const settings = settingsOf(options);
+  applySettings(recipeByName(options.recipe), settings);
+  const { init } = options;
+  const id = `train-${sha256Json({ out }).slice(-12)}`;
+  await withQueues(context, options, (queues) =>
+    queues.scheduleTrain(id, pattern, {
+      dataset: source,
+      out,
+      recipe: options.recipe,
+      settings,
+      seed: options.seed,
+      ...(init === undefined ? {} : { init: uriOf(resolver, init) }),
+      checkpointSteps: options.checkpointSteps,
+      keepCheckpoints: options.keepCheckpoints,
+      priority: options.priority ?? PRIORITY_DEFAULT.train,
+    }),
+  );
+  context.stdout.write(
+    options.json
+      ? `${JSON.stringify({ schedule: id, pattern, dataset: source, out })}\n`
+      : `${id}: trains on ${source} at "${pattern}" (UTC), runs below ${out}; imagemill schedules\n`,
+  );
+  return EXIT.done;
+}
+
+function uriOf(resolver: StoreResolver, location: string): string {
+  const { store, key } = resolver.resolve(location);
+  return store.uriOf(key);
 }
 
 /** `--epochs` and `--batch-size` are settings like any other, with names of their own. */

@@ -20,6 +20,7 @@ import {
 } from './options.ts';
 import { prepare, type PrepareOptions } from './prepare.ts';
 import { recipes } from './recipes.ts';
+import { schedules } from './schedules.ts';
 import { train, type TrainOptions } from './train.ts';
 import { trainBatch, type TrainBatchOptions } from './train-batch.ts';
 
@@ -46,6 +47,13 @@ export function addTrainingCommands(program: Command, run: Run): void {
     .action((reference: string, options: TrainBatchOptions) =>
       run((context) => trainBatch(context, reference, options)),
     );
+  program
+    .command('schedules')
+    .description('list the schedules of `train --cron`, or end one')
+    .option('--remove <id>', 'the schedule to end')
+    .addOption(json())
+    .addHelpText('after', example('imagemill schedules --remove train-1f2e3d4c5b6a'))
+    .action((options: { remove?: string; json: boolean }) => run((context) => schedules(context, options)));
   program
     .command('recipes')
     .description('list the recipes, or the settings of one')

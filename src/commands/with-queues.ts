@@ -4,6 +4,7 @@ import { datasetSource } from '../pipeline/dataset/dataset-source.ts';
 import { openDataset } from '../pipeline/dataset/open-dataset.ts';
 import { openSource } from '../pipeline/source/open-source.ts';
 import { planRun } from '../producer/plan-run.ts';
+import { startScheduledTrain } from '../producer/start-scheduled-train.ts';
 import { checkRedis } from '../queue/connection.ts';
 import { checkEmbeddedRedis, startEmbeddedRedis } from '../queue/embedded-redis.ts';
 import { Queues, type QueueTarget } from '../queue/queues.ts';
@@ -39,6 +40,8 @@ export function startLocalWorker(
     queues: options.queues ?? QUEUE_NAMES,
     resolver: context.resolver,
     planner: createPlanner(context),
+    startScheduled: (schedule, queues) =>
+      startScheduledTrain(schedule, context.resolver, context.index, queues),
     settings: context.settings.worker,
     engine: options.engine,
     device: options.device,

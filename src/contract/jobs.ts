@@ -51,6 +51,23 @@ export const trainJob = defineDocument('train-job', 1, {
 });
 export type TrainJob = z.infer<typeof trainJob.schema>;
 
+/** Queue `plan`, at every time of a schedule: submits a training run that starts from the best of the one before. */
+export const trainScheduleJob = defineDocument('train-schedule-job', 1, {
+  /** Location of the dataset, which is opened anew every time. */
+  dataset: z.string(),
+  /** Every run gets a folder of its own below. */
+  out: z.string(),
+  recipe: z.string(),
+  settings: z.array(z.string()),
+  seed: z.number().int().nonnegative(),
+  /** Model for the first run to start from. */
+  init: z.string().optional(),
+  checkpointSteps: z.number().int().min(1),
+  keepCheckpoints: z.number().int().min(0),
+  priority: z.number().int().nonnegative(),
+});
+export type TrainScheduleJob = z.infer<typeof trainScheduleJob.schema>;
+
 /** Return value and progress of a classify or prepare job: tiny, because BullMQ copies it to the parent and the event stream. */
 export const shardProgressSchema = z.object({
   /** Items done so far, labelled or not. */

@@ -24,6 +24,8 @@ export interface RunRequest {
   readonly out: ObjectStore;
   /** Start another run, in a folder of its own below `out`, even where an equal one exists. */
   readonly fresh: boolean;
+  /** The run gets a folder of its own below `out` in every case. */
+  readonly nested?: boolean;
 }
 
 /**
@@ -31,7 +33,7 @@ export interface RunRequest {
  * @throws ImagemillError OUTPUT_NOT_WRITABLE, OUTPUT_HOLDS_ANOTHER_RUN, STORE_CONDITIONAL_PUT_UNSUPPORTED, STORE_*
  */
 export async function createRun(
-  { spec, model, out, fresh }: RunRequest,
+  { spec, model, out, fresh, nested = false }: RunRequest,
   resolver: StoreResolver,
   index: RunIndex,
   now: Date,
@@ -46,8 +48,9 @@ export async function createRun(
     fencing: 'conditional-put',
     versions: { imagemill: VERSION, node: process.versions.node },
   };
-  const occupant = await new RunLedger(out).findRun();
-  const place = occupant !== null && fresh ? resolver.open(out.uriOf(run.run)) : out;
+  const occupant = nested ? null : await new RunLedger(out).findRun();
+  const isApart = nested || (occupant !== null && fresh);
+  const place = isApart ? resolver.open(out.uriOf(run.run)) : out;
   return createLedger(run, new RunLedger(place), fresh ? null : occupant, index);
 }
 

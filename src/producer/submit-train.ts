@@ -29,6 +29,8 @@ export interface TrainRequest {
   readonly keepCheckpoints: number;
   /** Start another run, in a folder of its own below `out`, even where an equal one exists. */
   readonly fresh: boolean;
+  /** The run gets a folder of its own below `out` in every case. */
+  readonly nested?: boolean;
 }
 
 /**
@@ -75,7 +77,7 @@ export async function submitTrain(
     keepCheckpoints: request.keepCheckpoints,
   });
   const submitted = await createRun(
-    { spec, out: resolver.open(request.out), fresh: request.fresh },
+    { spec, out: resolver.open(request.out), fresh: request.fresh, nested: request.nested ?? false },
     resolver,
     index,
     now,

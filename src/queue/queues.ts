@@ -1,13 +1,16 @@
 import { Queue, QueueEvents, type JobsOptions } from 'bullmq';
+import { ImagemillError } from '../contract/errors.ts';
 import { epochJobId, planJobId, shardJobId } from '../contract/ids.ts';
 import {
   classifyJob,
   planJob,
   prepareJob,
   trainJob,
+  trainScheduleJob,
   type ClassifyJob,
   type PlanJob,
   type TrainJob,
+  type TrainScheduleJob,
 } from '../contract/jobs.ts';
 import { JOBS_PER_BULK, QUEUES, type QueueName } from '../contract/queues.ts';
 import { redisOptions, type ConnectionRole } from './connection.ts';
@@ -96,6 +99,44 @@ export class Queues {
       return (await queue.add(name, data, options)).id ?? jobId;
     }
     return added.id ?? jobId;
+  }
+
+  /**
+   * Starts a training run at every time of a cron expression, or changes the schedule of this id.
+   * @param pattern five or six fields, in UTC
+   * @throws ImagemillError USAGE where the expression cannot be read
+   */
+  async scheduleTrain(id: string, pattern: string, job: Omit<TrainScheduleJob, 'schema'>): Promise<void> {
+    const data = trainScheduleJob.parse({ schema: trainScheduleJob.id, ...job }, id);
+    const options = jobOptions(PLAN_ATTEMPTS);
+    try {
+      await this.get(QUEUES.plan).upsertJobScheduler(
+        id,
+        { pattern, tz: 'UTC' },
+        { name: 'train', data, opts: options },
+      );
+    } catch (error) {
+      throw new ImagemillError(
+        'USAGE',
+        `--cron: expected five or six fields such as "0 2 * * *", got "${pattern}" (${(error as Error).message})`,
+      );
+    }
+  }
+
+  /** Schedules that are in force. */
+  async schedules(): Promise<{ id: string; pattern: string; next: string | null; data: unknown }[]> {
+    const found = await this.get(QUEUES.plan).getJobSchedulers();
+    return found.map(({ key, pattern, next, template }) => ({
+      id: key,
+      pattern: pattern ?? '',
+      next: next === undefined ? null : new Date(next).toISOString(),
+      data: template?.data,
+    }));
+  }
+
+  /** @returns false where there is no schedule of this id */
+  removeSchedule(id: string): Promise<boolean> {
+    return this.get(QUEUES.plan).removeJobScheduler(id);
   }
 
   /**

@@ -1,6 +1,12 @@
 import { WaitingChildrenError, type Job, type Processor } from 'bullmq';
 import { asImagemillError, ImagemillError } from '../contract/errors.ts';
-import { planJob, type PlanJob, type PlanProgress } from '../contract/jobs.ts';
+import {
+  planJob,
+  trainScheduleJob,
+  type PlanJob,
+  type PlanProgress,
+  type TrainScheduleJob,
+} from '../contract/jobs.ts';
 import { isShardedRun, type ShardedRun } from '../contract/run.ts';
 import type { Queues } from '../queue/queues.ts';
 import type { RunLedger } from '../storage/run-ledger.ts';
@@ -20,10 +26,14 @@ export type Planner = (
   signal: AbortSignal,
 ) => AsyncIterable<readonly { readonly shard: number; readonly items: number }[]>;
 
+/** Submits and enqueues a run of a schedule; injected as well. @returns the run's id */
+export type ScheduleStarter = (schedule: TrainScheduleJob, queues: Queues) => Promise<string>;
+
 export interface PlanProcessorOptions {
   readonly runs: RunCache;
   readonly queues: Queues;
   readonly planner: Planner;
+  readonly startScheduled: ScheduleStarter;
   readonly shardAttempts: number;
   readonly logger: Logger;
 }
@@ -33,6 +43,7 @@ export function createPlanProcessor(options: PlanProcessorOptions): Processor<un
   return async (job, token, signal) => {
     const stop = signal ?? new AbortController().signal;
     try {
+      if (job.repeatJobKey !== undefined) return await startScheduledRun(job, options);
       return await plan(job, token ?? '', stop, options);
     } catch (error) {
       if (error instanceof WaitingChildrenError) throw error;
@@ -41,6 +52,17 @@ export function createPlanProcessor(options: PlanProcessorOptions): Processor<un
       return endJob(job, token, signal, error);
     }
   };
+}
+
+/** The time of a schedule has come. */
+async function startScheduledRun(
+  job: Job,
+  { startScheduled, queues, logger }: PlanProcessorOptions,
+): Promise<PlanProgress> {
+  const schedule = trainScheduleJob.parse(job.data, `job ${job.id}`);
+  const run = await startScheduled(schedule, queues);
+  logger.info({ run, out: schedule.out }, 'scheduled run started');
+  return { shards: 0, items: 0, complete: true };
 }
 
 async function plan(
@@ -105,6 +127,7 @@ async function failedReasons(job: Job): Promise<Map<number, string>> {
 async function recordFailure(job: Job, signal: AbortSignal, error: unknown, runs: RunCache): Promise<void> {
   const fault = asImagemillError(error);
   const lastAttempt = job.attemptsMade + 1 >= (job.opts.attempts ?? 1);
+  if (job.repeatJobKey !== undefined) return;
   if (signal.aborted || fault.code === 'SHARDS_FAILED' || (fault.retryable && !lastAttempt)) return;
   const state = planJob.parse(job.data, `job ${job.id}`);
   try {

@@ -9,7 +9,7 @@ import type { Logger } from '../telemetry/logger.ts';
 import { ComputeHost } from './compute/compute-host.ts';
 import { DeviceTurns } from './device-turns.ts';
 import { LOCK_LOST_REASON, SHUTDOWN_REASON } from './job-outcome.ts';
-import { createPlanProcessor, type Planner } from './plan-processor.ts';
+import { createPlanProcessor, type Planner, type ScheduleStarter } from './plan-processor.ts';
 import { RunCache } from './run-cache.ts';
 import { createShardProcessor } from './shard-processor.ts';
 import { createTrainProcessor } from './train-processor.ts';
@@ -29,6 +29,7 @@ export interface WorkerOptions {
   readonly queues: readonly QueueName[];
   readonly resolver: StoreResolver;
   readonly planner: Planner;
+  readonly startScheduled: ScheduleStarter;
   readonly settings: WorkerSettings;
   readonly engine: string;
   readonly device: string;
@@ -65,12 +66,12 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
     return worker;
   };
   if (serves(QUEUES.plan)) {
-    const { planner } = options;
+    const { planner, startScheduled } = options;
     const { shardAttempts } = settings;
     open(
       QUEUES.plan,
       PLANS_IN_PROGRESS,
-      createPlanProcessor({ runs, queues, planner, shardAttempts, logger }),
+      createPlanProcessor({ runs, queues, planner, startScheduled, shardAttempts, logger }),
     );
   }
   if (serves(QUEUES.prepare)) {

@@ -3,9 +3,9 @@ import { readFileSync } from 'node:fs';
 import type { ConvolutionForm } from '../../../src/pipeline/model/onnx/training/convolution-form.ts';
 import { TENSOR } from '../../../src/pipeline/model/onnx/training/training-network.ts';
 import type { StateDict } from '../../../src/pipeline/model/weights/state-dict.ts';
-import type { BatchStatistics, TrainingState } from '../../../src/pipeline/engine/trainer.ts';
+import type { BatchStatistics, MicroBatch, TrainingState } from '../../../src/pipeline/engine/trainer.ts';
 import { OnnxruntimeTrainer } from '../../../src/pipeline/engine/onnxruntime/trainer.ts';
-import { batchOf, EPOCH, partOf, STEPS, type TrainingCase } from '../../reference/training/cases.ts';
+import { batchOf, EPOCH, partOf, type TrainingCase } from '../../reference/training/cases.ts';
 import { CPU } from './support.ts';
 import { distance, LOGITS, openStep, withoutDecay, type Outputs } from './training-support.ts';
 
@@ -70,35 +70,37 @@ export async function runCase(
   training: TrainingCase,
   form: ConvolutionForm,
   weights: StateDict,
+  { variants }: TrainingReference,
 ): Promise<CaseResult> {
-  const tensors = await firstStep(training, form, weights);
+  const batches = variants.map((variant, step) => batchOf(training, step, variant));
+  const [first, last] = [batches.at(0), batches.at(-1)];
+  if (first === undefined || last === undefined) throw new Error(`${training.name}: no steps`);
+  const tensors = await firstStep(training, form, weights, first);
   const { spec, learningRate } = training;
   const { batchSize, microBatchSize } = spec;
   const trainer = await OnnxruntimeTrainer.create(spec, form, { weights, velocities: new Map() }, CPU);
   const steps: Statistics[] = [];
-  for (let step = 0; step < STEPS; step++) {
-    const batch = batchOf(training, step);
+  for (const [step, batch] of batches.entries()) {
     const parts: BatchStatistics[] = [];
     for (let micro = 0; micro < batchSize / microBatchSize; micro++) {
       const part = partOf(batch, micro * microBatchSize, (micro + 1) * microBatchSize);
       parts.push(await trainer.train(part, { epoch: EPOCH, step, micro }, learningRate));
     }
     steps.push(total(parts));
-    if (step === 0 || step === STEPS - 1) sketchState(tensors, trainer.state(), step + 1);
+    if (step === 0 || step === batches.length - 1) sketchState(tensors, trainer.state(), step + 1);
   }
-  const evaluation = await evaluate(training, trainer);
+  const evaluation = await evaluate(training, trainer, last);
   await trainer.close();
   return { steps, evaluation, tensors };
 }
 
 /** A micro-batch at a time; the last one is filled up with the first items again, which must not count. */
 async function evaluate(
-  { spec, ...training }: TrainingCase,
+  { spec }: TrainingCase,
   trainer: OnnxruntimeTrainer,
+  { images, labels }: MicroBatch,
 ): Promise<Statistics> {
   const { batchSize, microBatchSize: rows } = spec;
-  const batch = batchOf({ spec, ...training }, STEPS - 1);
-  const { images, labels } = batch;
   const doubled = {
     images: Uint8Array.from({ length: 2 * images.length }, (_, index) => images[index % images.length] ?? 0),
     labels: Int32Array.from([...labels, ...labels]),
@@ -127,10 +129,10 @@ async function firstStep(
   training: TrainingCase,
   form: ConvolutionForm,
   weights: StateDict,
+  batch: MicroBatch,
 ): Promise<Map<string, Sketch>> {
   const { batchSize, microBatchSize: rows } = training.spec;
   const graph = await openStep(withoutDecay(training.spec), form);
-  const batch = batchOf(training, 0);
   const logits: number[] = [];
   let outputs: Outputs = new Map();
   for (let micro = 0; micro < batchSize / rows; micro++) {

@@ -10,7 +10,7 @@ import type {
 } from '../../../src/pipeline/engine/trainer.ts';
 import { createSession } from '../../../src/pipeline/engine/onnxruntime/session.ts';
 import { probeConvolutionForm } from '../../../src/pipeline/engine/onnxruntime/probe-convolutions.ts';
-import { product } from '../../../src/pipeline/model/architecture.ts';
+import { parametersOf, product } from '../../../src/pipeline/model/architecture.ts';
 import { fillDropoutMask } from '../../../src/pipeline/model/dropout-mask.ts';
 import {
   STANDARD_FORM,
@@ -114,17 +114,25 @@ export async function openStep(spec: TrainerSpec, form: ConvolutionForm): Promis
 }
 
 /** The state after a step, from the graph's outputs. */
-export function stateAfter(outputs: Outputs, state: TrainingState): TrainingState {
-  const next = (tensors: StateDict, nameOf: (name: string) => string): StateDict =>
-    new Map(
-      [...tensors].map(([name, { shape, data }]) => [
-        name,
-        { shape, data: outputs.get(TENSOR.next(nameOf(name))) ?? data },
-      ]),
-    );
+export function stateAfter(
+  { architecture }: TrainerSpec,
+  outputs: Outputs,
+  before: StateDict,
+): TrainingState {
+  const parameters = parametersOf(architecture);
   return {
-    weights: next(state.weights, (name) => name),
-    velocities: next(state.velocities, TENSOR.velocity),
+    weights: new Map(
+      parameters.map(({ name, shape }) => {
+        const data = outputs.get(TENSOR.next(name)) ?? before.get(name)?.data ?? new Float32Array();
+        return [name, { shape, data }];
+      }),
+    ),
+    velocities: new Map(
+      parameters.flatMap(({ name, shape }) => {
+        const data = outputs.get(TENSOR.next(TENSOR.velocity(name)));
+        return data === undefined ? [] : [[name, { shape, data }] as const];
+      }),
+    ),
   };
 }
 

@@ -128,8 +128,13 @@ export function initialWeights({ spec }: TrainingCase): StateDict {
   return initialiseWeights(spec.architecture, spec.seed);
 }
 
-/** A multiplicative hash, in [0, 1). */
-const hash = (index: number): number => (Math.imul(index + 1, 0x9e3779b1) >>> 0) / 2 ** 32;
+/** The finaliser of MurmurHash3 (Appleby), in [0, 1): neighbours have nothing in common. */
+function hash(index: number): number {
+  let word = index + 1;
+  word = Math.imul(word ^ (word >>> 16), 0x85ebca6b);
+  word = Math.imul(word ^ (word >>> 13), 0xc2b2ae35);
+  return ((word ^ (word >>> 16)) >>> 0) / 2 ** 32;
+}
 
 /** A whole batch: noise, other noise for every step and variant, and one class after the other. */
 export function batchOf({ spec }: TrainingCase, step: number, variant: number): MicroBatch {

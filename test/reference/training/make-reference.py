@@ -153,7 +153,7 @@ def is_stable(case, step, variant):
         backward(case, step, variant)
         for gradient, parameter in zip(expected, trained):
             pairs = [(parameter.grad, gradient), (sample(parameter.grad), sample(gradient))]
-            worst = max([worst, *(((a - b).norm() / b.norm()).item() for a, b in pairs)])
+            worst = max([worst, *(((a - b).norm() / b.norm().clamp(min=1e-30)).item() for a, b in pairs)])
         if worst > STABLE:
             break
     with torch.no_grad():

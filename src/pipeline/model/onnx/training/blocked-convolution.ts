@@ -79,11 +79,11 @@ function productOfWindows(graph: GraphBuilder, conv: PlainConv, input: string, g
   const positions = rows * outHeight * outWidth;
   const size = kernel * kernel * channels;
   const left = graph.node('Reshape', [
-    graph.node('Transpose', [gradient], { perm: [0, 2, 3, 1] }),
-    graph.ints('shape', [positions, out]),
+    graph.node('Transpose', [gradient], { perm: [1, 0, 2, 3] }),
+    graph.ints('shape', [out, positions]),
   ]);
   const right = graph.node('Reshape', [concat(graph, windows, 3), graph.ints('shape', [positions, size])]);
-  const product = graph.node('Gemm', [left, right], { transA: 1 });
+  const product = graph.node('Gemm', [left, right]);
   const kernels = graph.node('Reshape', [product, graph.ints('shape', [out, kernel, kernel, channels])]);
   return graph.node('Transpose', [kernels], { perm: [0, 3, 1, 2] });
 }

@@ -1,6 +1,7 @@
 /** Every layer with its backward pass. */
 import { product, unreachable, type LrnLayer, type PlacedLayer } from '../../architecture.ts';
 import { appendLrnScale, appendPower, averagingMatrix, transpose } from '../compile-network.ts';
+import type { Attribute } from '../graph-builder.ts';
 import { appendConvolution } from './convolution.ts';
 import { NO_PARAMETERS, type Differentiated, type TrainingContext } from './differentiated.ts';
 
@@ -52,13 +53,18 @@ function appendLinear({ graph }: TrainingContext, { path }: PlacedLayer, input: 
   };
 }
 
-/** The sign of a value that is not negative is the derivative: 1 where it is positive, 0 elsewhere. */
+/**
+ * As steep as a float can be, so that min(1, slope · y) is the derivative of ReLU at its output y: 1 above zero, 0 at
+ * zero. ONNX Runtime spreads this operator over its threads, which it does not do with Sign or a comparison.
+ */
+const STEPPED: Record<string, Attribute> = { alpha: { float: 3e38 }, beta: { float: 0 } };
+
 function appendRelu({ graph }: TrainingContext, input: string): Differentiated {
   const output = graph.node('Relu', [input]);
   return {
     output,
     backward: (gradient, needsInput) => ({
-      input: needsInput ? graph.node('Mul', [gradient, graph.node('Sign', [output])]) : null,
+      input: needsInput ? graph.node('Mul', [gradient, graph.node('HardSigmoid', [output], STEPPED)]) : null,
       parameters: NO_PARAMETERS,
     }),
   };

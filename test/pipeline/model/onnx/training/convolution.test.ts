@@ -195,12 +195,12 @@ describe.each(FORMS)('$title', ({ title, form, present }) => {
   ];
 
   it.skipIf(!present).each(cases)(
-    titleNeeding('AVX', present, `are right by definition where they %s`),
+    titleNeeding('an x64 processor', present, `are right by definition where they %s`),
     (_, geometry) => expectRight(geometry, form),
   );
 
   it.skipIf(!present)(
-    titleNeeding('AVX', present, `${title} of any geometry are right by definition`),
+    titleNeeding('an x64 processor', present, `${title} of any geometry are right by definition`),
     { timeout: 60_000 },
     async () => {
       await fc.assert(
