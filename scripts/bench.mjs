@@ -1,4 +1,4 @@
-// `npm run bench:classify`, and `node scripts/bench.mjs classify|memory|plan`: sets the machine up, builds, and runs one
+// `npm run bench:classify`, and `node scripts/bench.mjs classify|memory|plan|train`: sets the machine up, builds, and runs one
 // benchmark. See docs/benchmarks.md.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, statSync } from 'node:fs';
@@ -9,9 +9,9 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const args = process.argv.slice(2);
 
 setUp();
-if (args.includes('classify') && !args.includes('--skip-peers')) {
-  installTransformers();
-  installTorchvision();
+if (!args.includes('--skip-peers')) {
+  if (args.includes('classify')) installTransformers();
+  if (args.includes('classify') || args.includes('train')) installTorchvision();
 }
 // Whoever names a built command wants that one measured.
 if (!args.some((arg) => arg.startsWith('--cli'))) run('scripts/build.mjs');

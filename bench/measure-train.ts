@@ -1,0 +1,45 @@
+/** Child process: trains on random pixels, and nothing else. Arguments: architecture, batch size, steps, warm-up steps, classes. */
+import { randomFillSync } from 'node:crypto';
+import { initialArchitecture } from './train-network.ts';
+import { TrainerThread } from '../src/pipeline/engine/trainer-thread.ts';
+import { CORES } from './machine.ts';
+
+const KIB = 1_024;
+const [name = '', batchText, stepsText, warmUpText, classesText] = process.argv.slice(2);
+const [batchSize, steps, warmUp, classes] = [batchText, stepsText, warmUpText, classesText].map(Number) as [
+  number,
+  number,
+  number,
+  number,
+];
+const { spec, facts } = initialArchitecture(name, batchSize, classes);
+const trainer = await TrainerThread.start({
+  engine: 'onnxruntime',
+  device: 'cpu',
+  threads: CORES,
+  spec,
+  facts,
+  initial: { kind: 'random' },
+});
+const { height, width } = spec.architecture.input;
+let slab = randomFillSync(new Uint8Array(batchSize * height * width * 3)).buffer;
+const labels = Int32Array.from({ length: batchSize }, (_, index) => index % classes);
+let step = 0;
+let loss = Number.NaN;
+
+async function train(count: number): Promise<void> {
+  for (let index = 0; index < count; index++) {
+    const position = { epoch: 1, step: step++, micro: 0 };
+    const result = await trainer.train(slab, { labels, colour: null, position, learningRate: 0.01 });
+    ({ slab } = result);
+    loss = result.statistics.lossSum / batchSize;
+  }
+}
+
+await train(warmUp);
+const startedAtMs = performance.now();
+await train(steps);
+const seconds = (performance.now() - startedAtMs) / 1_000;
+const peakBytes = process.resourceUsage().maxRSS * KIB;
+process.stdout.write(`${JSON.stringify({ images: steps * batchSize, seconds, loss, peakBytes })}\n`);
+await trainer.terminate();
