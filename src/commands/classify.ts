@@ -72,8 +72,8 @@ export async function classify(context: Context, source: string, options: Classi
 
 export type RunOptions = Pick<ClassifyOptions, 'wait' | 'json' | 'device' | 'engine'> & {
   readonly priority?: number;
-  /** Tells of a finished run, in place of how many images it labelled. */
-  readonly report?: () => Promise<void>;
+  /** Tells of the run, in place of how many images it labelled. @returns false where there is nothing to tell yet */
+  readonly report?: (state: RunState) => Promise<boolean>;
 };
 
 /** Puts a run on the queue, waits for its end unless told otherwise, and reports. @returns the exit code */
@@ -131,9 +131,8 @@ async function report(
   options: Pick<RunOptions, 'wait' | 'json' | 'report'>,
 ): Promise<number> {
   const summary = (await ledger.findSummary()) ?? (await summarise(ledger, run));
-  if (options.report !== undefined && state === 'done') {
-    await options.report();
-  } else {
+  const isTold = (await options.report?.(state)) ?? false;
+  if (!isTold) {
     context.stdout.write(
       options.json
         ? `${JSON.stringify(runReport(run, ledger.out, state, summary))}\n`

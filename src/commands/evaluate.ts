@@ -1,5 +1,6 @@
 import { ulid } from 'ulid';
 import type { Split } from '../contract/dataset.ts';
+import type { RunState } from '../contract/run.ts';
 import type { Evaluation } from '../pipeline/finish-evaluate.ts';
 import { submitEvaluate } from '../producer/submit-evaluate.ts';
 import { ledgerKeys } from '../storage/ledger-keys.ts';
@@ -42,19 +43,31 @@ export async function evaluate(context: Context, dataset: string, options: Evalu
   return runToEnd(context, run, ledger, {
     ...options,
     wait: true,
-    report: () => reportEvaluation(context, ledger, options.json),
+    report: (state) => reportEvaluation(context, ledger, state, options.json),
   });
 }
 
-/** Prints the evaluation of a finished run. */
-export async function reportEvaluation(context: Context, ledger: RunLedger, json: boolean): Promise<void> {
-  const bytes = await ledger.store.get(ledgerKeys.evaluation);
-  const evaluation = JSON.parse(new TextDecoder().decode(bytes)) as Evaluation;
+/** Prints the evaluation of a finished run. @returns false where the run is not finished */
+export async function reportEvaluation(
+  context: Context,
+  ledger: RunLedger,
+  state: RunState,
+  json: boolean,
+): Promise<boolean> {
+  if (state !== 'done') return false;
+  const evaluation = await readEvaluation(ledger);
   context.stdout.write(
     json
       ? `${JSON.stringify(evaluationReport(evaluation, ledger.out))}\n`
       : `${describeEvaluation(evaluation, ledger.out)}\n`,
   );
+  return true;
+}
+
+/** `evaluation.json` of a finished run. */
+export async function readEvaluation(ledger: RunLedger): Promise<Evaluation> {
+  const bytes = await ledger.store.get(ledgerKeys.evaluation);
+  return JSON.parse(new TextDecoder().decode(bytes)) as Evaluation;
 }
 
 /** The document `evaluate --json` prints. Fields may be added, never renamed. */
@@ -77,7 +90,12 @@ export function evaluationReport(evaluation: Evaluation, out: string): Record<st
   };
 }
 
+/** The same for a person, a few lines. */
 function describeEvaluation(evaluation: Evaluation, out: string): string {
+  return [...evaluationLines(evaluation), `out:    ${out}`].join('\n');
+}
+
+export function evaluationLines(evaluation: Evaluation): string[] {
   const { items, top1Error, top5Error, crops, calibrationError, unreadable } = evaluation;
   const worst = evaluation.perClass
     .filter(({ accuracy }) => accuracy !== null && accuracy < 1)
@@ -89,6 +107,5 @@ function describeEvaluation(evaluation: Evaluation, out: string): string {
     `${number(items)} images, ${crops === 1 ? 'centre crop' : '10 crops'}: top-1 error ${share(top1Error)}, top-5 error ${share(top5Error)}, calibration error ${share(calibrationError)}`,
     ...(unreadable === 0 ? [] : [`${number(unreadable)} images could not be read`]),
     ...(worst.length === 0 ? [] : [`lowest accuracy: ${worst.join(', ')}`]),
-    `out:    ${out}`,
-  ].join('\n');
+  ];
 }

@@ -71,33 +71,43 @@ export async function prepare(context: Context, source: string, options: Prepare
   });
 }
 
-/** Prints the dataset of a finished run. */
+/** Prints what a run has prepared so far, and the dataset of a finished one. @returns true: there is always something */
 export async function reportPrepare(
   context: Context,
   run: Run,
   ledger: RunLedger,
   { json }: Pick<PrepareOptions, 'json'>,
-): Promise<void> {
-  const state = await ledger.state();
-  const summary = (await ledger.findSummary()) ?? (await summarise(ledger, run));
-  const dataset = await findDataset(ledger.store);
-  context.stdout.write(
-    json
-      ? `${JSON.stringify(prepareReport(run, ledger.out, state, summary, dataset))}\n`
-      : `${describePrepare(run, ledger, state, summary, dataset)}\n`,
-  );
+): Promise<boolean> {
+  const facts = await readPrepareFacts(run, ledger);
+  const { dataset } = facts;
+  context.stdout.write(json ? `${JSON.stringify(prepareReport(facts))}\n` : `${describePrepare(facts)}\n`);
   const warning = dataset === null ? null : validationWarning(dataset);
   if (warning !== null) context.stderr.write(`imagemill: ${warning}\n`);
+  return true;
+}
+
+/** What there is to say of a prepare run. */
+export interface PrepareFacts {
+  readonly run: Run;
+  /** The run's directory, which becomes the dataset. */
+  readonly out: string;
+  readonly state: RunState;
+  readonly summary: Summary;
+  /** null before the run is done. */
+  readonly dataset: Dataset | null;
+}
+
+export async function readPrepareFacts(run: Run, ledger: RunLedger): Promise<PrepareFacts> {
+  const [state, summary, dataset] = await Promise.all([
+    ledger.state(),
+    ledger.findSummary(),
+    findDataset(ledger.store),
+  ]);
+  return { run, out: ledger.out, state, summary: summary ?? (await summarise(ledger, run)), dataset };
 }
 
 /** The document `prepare --json` prints; what only a finished run knows is null before. Fields may be added, never renamed. */
-export function prepareReport(
-  run: Run,
-  out: string,
-  state: RunState,
-  summary: Summary,
-  dataset: Dataset | null,
-): Record<string, unknown> {
+export function prepareReport({ run, out, state, summary, dataset }: PrepareFacts): Record<string, unknown> {
   return {
     run: run.run,
     state,
@@ -118,20 +128,15 @@ export function prepareReport(
   };
 }
 
-function describePrepare(
-  run: Run,
-  { out, store }: RunLedger,
-  state: RunState,
-  summary: Summary,
-  dataset: Dataset | null,
-): string {
+/** The same for a person, a few lines. */
+export function describePrepare({ run, out, state, summary, dataset }: PrepareFacts): string {
   const errors = Object.entries(summary.errorsByCode).map(([code, count]) => `${number(count)} ${code}`);
   return [
     `${run.run} ${state}: ${number(summary.labelled)} images prepared, ${number(summary.errors)} errors, ${number(summary.shards)} shards, ${duration(summary.seconds)}`,
     ...(errors.length === 0
       ? []
       : [`errors:     ${errors.join(', ')}; imagemill results ${run.run} --errors`]),
-    ...(dataset === null ? [] : describeDataset(dataset, store.uriOf(ledgerKeys.duplicates))),
+    ...(dataset === null ? [] : describeDataset(dataset, `${out}${ledgerKeys.duplicates}`)),
     `out:        ${out}`,
   ].join('\n');
 }

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { pipeline } from 'node:stream/promises';
 import { EXIT, ImagemillError } from '../contract/errors.ts';
 import type { PartFormat, ResultRow } from '../contract/rows.ts';
-import { isLabelRun, type LabelRun } from '../contract/run.ts';
+import { isLabelRun, isShardedRun, type LabelRun, type Run } from '../contract/run.ts';
 import { createPartEncoder } from '../pipeline/sink/create-part-encoder.ts';
 import { readPart } from '../pipeline/sink/read-part.ts';
 import type { RunLedger } from '../storage/run-ledger.ts';
@@ -17,16 +17,15 @@ export async function results(
 ): Promise<number> {
   const ledger = await context.index.open(reference);
   const run = await ledger.readRun();
-  if (!isLabelRun(run)) {
-    throw new ImagemillError(
-      'USAGE',
-      `expected a run that labels images, got ${run.run}, a ${run.spec.kind} run`,
-    );
-  }
-  if (options.format === 'parquet' && options.output === undefined && context.stdoutIsTerminal) {
+  const bytes = options.errors ? errorBytes(ledger, run) : encodeRows(ledger, run, options.format);
+  if (
+    options.format === 'parquet' &&
+    !options.errors &&
+    options.output === undefined &&
+    context.stdoutIsTerminal
+  ) {
     throw new ImagemillError('USAGE', 'expected --output FILE or a pipe for Parquet, got a terminal');
   }
-  const bytes = options.errors ? errorBytes(ledger) : encodeRows(ledger, run, options.format);
   if (options.output !== undefined) {
     await pipeline(bytes, createWriteStream(options.output));
     return EXIT.done;
@@ -44,14 +43,32 @@ export async function* committedRows(ledger: RunLedger, run: LabelRun): AsyncGen
   }
 }
 
-async function* encodeRows(ledger: RunLedger, run: LabelRun, format: PartFormat): AsyncGenerator<Uint8Array> {
+function encodeRows(ledger: RunLedger, run: Run, format: PartFormat): AsyncGenerator<Uint8Array> {
+  if (!isLabelRun(run)) throw wrongKind('a run that labels images', run);
+  return encodeLabels(ledger, run, format);
+}
+
+async function* encodeLabels(
+  ledger: RunLedger,
+  run: LabelRun,
+  format: PartFormat,
+): AsyncGenerator<Uint8Array> {
   const encoder = createPartEncoder({ format, embeddings: run.spec.embeddings });
   for await (const rows of committedRows(ledger, run)) yield encoder.rows(rows);
   yield encoder.end();
 }
 
-async function* errorBytes(ledger: RunLedger): AsyncGenerator<Uint8Array> {
+function errorBytes(ledger: RunLedger, run: Run): AsyncGenerator<Uint8Array> {
+  if (!isShardedRun(run)) throw wrongKind('a run that reads images', run);
+  return errorLines(ledger);
+}
+
+async function* errorLines(ledger: RunLedger): AsyncGenerator<Uint8Array> {
   for await (const commit of ledger.commits()) {
     if (commit.errors !== null) yield await ledger.store.get(commit.errors.key);
   }
+}
+
+function wrongKind(expected: string, { run, spec }: Run): ImagemillError {
+  return new ImagemillError('USAGE', `expected ${expected}, got ${run}, a ${spec.kind} run`);
 }

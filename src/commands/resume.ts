@@ -1,5 +1,5 @@
 import { EXIT } from '../contract/errors.ts';
-import { isTrainRun } from '../contract/run.ts';
+import { isTrainRun, type RunState } from '../contract/run.ts';
 import { ledgerKeys } from '../storage/ledger-keys.ts';
 import { runToEnd, type RunOptions } from './classify.ts';
 import type { Context } from './context.ts';
@@ -18,7 +18,7 @@ export async function resume(
   if (isTrainRun(run)) return trainToEnd(context, run, ledger, options);
   const reports = {
     classify: {},
-    evaluate: { report: () => reportEvaluation(context, ledger, options.json) },
+    evaluate: { report: (state: RunState) => reportEvaluation(context, ledger, state, options.json) },
     prepare: { report: () => reportPrepare(context, run, ledger, options) },
     train: {},
   };

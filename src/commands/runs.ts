@@ -1,10 +1,12 @@
 import { EXIT } from '../contract/errors.ts';
-import type { Failure } from '../contract/ledger.ts';
-import { isTrainRun, type Run, type RunState } from '../contract/run.ts';
+import type { Failure, Summary } from '../contract/ledger.ts';
+import { isEvaluateRun, isPrepareRun, isTrainRun, type Run, type RunState } from '../contract/run.ts';
 import { summarise } from '../storage/summarise-run.ts';
 import { RunLedger } from '../storage/run-ledger.ts';
 import { TrainingLedger } from '../storage/training-ledger.ts';
 import type { Context } from './context.ts';
+import { evaluationLines, evaluationReport, readEvaluation } from './evaluate.ts';
+import { describePrepare, prepareReport, readPrepareFacts } from './prepare.ts';
 import { describeRun, duration, runReport } from './print.ts';
 import { describeTrainRun, trainReport } from './train-report.ts';
 
@@ -90,14 +92,27 @@ async function standingOf(run: Run, ledger: RunLedger, state: RunState): Promise
       imagesPerSecond: epochs.at(-1)?.imagesPerSecond ?? 0,
     };
   }
+  if (isPrepareRun(run)) {
+    const facts = await readPrepareFacts(run, ledger);
+    return { report: prepareReport(facts), description: describePrepare(facts), ...rateOf(facts.summary) };
+  }
   const summary = (await ledger.findSummary()) ?? (await summarise(ledger, run));
-  const { items, imagesPerSecond } = summary;
-  return {
+  const standing = {
     report: runReport(run, out, state, summary),
     description: describeRun(run, out, state, summary),
-    items,
-    imagesPerSecond,
+    ...rateOf(summary),
   };
+  if (!isEvaluateRun(run) || state !== 'done') return standing;
+  const evaluation = await readEvaluation(ledger);
+  return {
+    ...standing,
+    report: { ...standing.report, evaluation: evaluationReport(evaluation, out) },
+    description: [standing.description, ...evaluationLines(evaluation)].join('\n'),
+  };
+}
+
+function rateOf({ items, imagesPerSecond }: Summary): Pick<Standing, 'items' | 'imagesPerSecond'> {
+  return { items, imagesPerSecond };
 }
 
 /** Seconds; null where there is nothing to go by. */

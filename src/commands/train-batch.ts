@@ -28,11 +28,20 @@ export async function trainBatch(
     );
   }
   const { picture, labels } = await drawBatch(setup, epoch, step, context.interrupted);
-  await writeFile(png, picture);
+  await writePicture(png, picture);
   context.stdout.write(
     json
       ? `${JSON.stringify({ run: run.run, epoch, step, png, labels })}\n`
       : `${labels.length} images of epoch ${epoch}, step ${step}, row by row: ${labels.join(', ')}\n`,
   );
   return EXIT.done;
+}
+
+async function writePicture(file: string, picture: Uint8Array): Promise<void> {
+  try {
+    await writeFile(file, picture);
+  } catch (error) {
+    const { message } = error as Error;
+    throw new ImagemillError('OUTPUT_NOT_WRITABLE', `expected a file to write at ${file}, got ${message}`);
+  }
 }

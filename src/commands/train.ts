@@ -2,9 +2,11 @@ import { EXIT, ImagemillError } from '../contract/errors.ts';
 import { PRIORITY_DEFAULT } from '../contract/queues.ts';
 import { isTrainRun, type Run, type RunState, type TrainRun } from '../contract/run.ts';
 import type { EpochCommit, TrainProgress } from '../contract/training.ts';
+import { openDataset } from '../pipeline/dataset/open-dataset.ts';
 import { recipeByName } from '../pipeline/recipe/recipes.ts';
 import { applySettings } from '../pipeline/recipe/settings.ts';
 import { enqueueTrain } from '../producer/enqueue-train.ts';
+import { readModelFile } from '../producer/read-model.ts';
 import { submitTrain } from '../producer/submit-train.ts';
 import { followTrain } from '../queue/follow-train.ts';
 import { sha256Json } from '../storage/digest.ts';
@@ -68,7 +70,10 @@ export async function train(context: Context, dataset: string, options: TrainOpt
   return trainToEnd(context, asTrainRun(run), ledger, options);
 }
 
-/** Puts a schedule in place of a run: every time it starts one, in a folder of its own below the output. */
+/**
+ * Puts a schedule in place of a run, having checked what can be checked ahead of its time. At every such time it
+ * starts a run, in a folder of its own below the output.
+ */
 async function schedule(
   context: Context,
   dataset: string,
@@ -83,9 +88,11 @@ async function schedule(
   }
   const { resolver } = context;
   const [out, source] = [resolver.open(options.out).rootUri, resolver.open(dataset).rootUri];
+  await openDataset(resolver, dataset);
   const settings = settingsOf(options);
   applySettings(recipeByName(options.recipe), settings);
   const { init } = options;
+  if (init !== undefined) await readModelFile(init, resolver);
   const id = `train-${sha256Json({ out }).slice(-12)}`;
   await withQueues(context, options, (queues) =>
     queues.scheduleTrain(id, pattern, {

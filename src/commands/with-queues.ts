@@ -8,6 +8,7 @@ import { startScheduledTrain } from '../producer/start-scheduled-train.ts';
 import { checkRedis } from '../queue/connection.ts';
 import { checkEmbeddedRedis, startEmbeddedRedis } from '../queue/embedded-redis.ts';
 import { Queues, type QueueTarget } from '../queue/queues.ts';
+import type { Logger } from '../telemetry/logger.ts';
 import type { Planner } from '../workers/plan-processor.ts';
 import { startWorker, type RunningWorker } from '../workers/worker.ts';
 import type { Context } from './context.ts';
@@ -81,13 +82,21 @@ export async function withQueues<R>(
   const queues = new Queues(target);
   let worker: RunningWorker | undefined;
   try {
-    worker = await startLocalWorker(context, target, local);
+    worker = await startLocalWorker({ ...context, logger: commandLogger(context) }, target, local);
     return await work(queues, target);
   } finally {
     await worker?.close();
     await queues.close();
     await redis.stop();
   }
+}
+
+/**
+ * Logs of a worker inside a command. Of an attempt that failed, the command itself says in one line what counts in the
+ * end: unless more is asked for, warnings would only repeat it, with stack traces.
+ */
+function commandLogger({ logger, settings }: Context): Logger {
+  return settings.logLevel === 'warn' ? logger.child({}, { level: 'error' }) : logger;
 }
 
 /** Checks what `withQueues` will need, before anything is written. */

@@ -96,6 +96,7 @@ export function parseSpec<S extends z.ZodType>(schema: S, spec: z.input<S>): z.i
 }
 
 function describeDifference(a: RunSpec, b: RunSpec): string {
+  if (a.kind !== b.kind) return `a ${a.kind} run`;
   const before = new Map<string, unknown>(Object.entries(a));
   const after = new Map<string, unknown>(Object.entries(b));
   const different = [...new Set([...before.keys(), ...after.keys()])].filter(

@@ -4,14 +4,15 @@ import type { Queues } from '../queue/queues.ts';
 
 /** How often a training epoch looks whether more urgent work waits. */
 const LOOK_INTERVAL_MS = 500;
+/** Between two epochs the device stays with training; the next one is on the queue before the one before ends. */
+const RELEASE_DELAY_MS = 1_000;
 
 /** The queue's worker in this process, as much of it as is needed here. */
 export interface LabellingWorker {
   /** Stops taking jobs, and waits for those in progress. */
   pause(): Promise<void>;
+  /** Takes jobs again; nothing happens where it does already. */
   resume(): void;
-  /** Jobs in progress. */
-  active(): number;
 }
 
 /** Training in progress, which can be held up at a batch boundary. */
@@ -26,18 +27,20 @@ export interface PausableTraining {
  * worker takes no shards, except that training yields as long as shards of higher priority wait.
  */
 export class DeviceTurns {
-  readonly #queues: Queues;
+  readonly #queues: Pick<Queues, 'hasMoreUrgent'>;
   readonly #labelling: LabellingWorker;
+  #release: NodeJS.Timeout | null = null;
 
-  constructor(queues: Queues, labelling: LabellingWorker) {
+  constructor(queues: Pick<Queues, 'hasMoreUrgent'>, labelling: LabellingWorker) {
     this.#queues = queues;
     this.#labelling = labelling;
   }
 
   /**
-   * Runs `work` while labelling rests.
+   * Runs `work` while labelling rests. Turns that follow one another let no less urgent labelling in between.
    * @param priority of the training job
    * @param signal ends the waiting; the work is told by other means
+   * @throws the signal's reason before the work has begun; what the work throws
    */
   async train<R>(
     priority: number,
@@ -45,51 +48,67 @@ export class DeviceTurns {
     signal: AbortSignal,
     work: () => Promise<R>,
   ): Promise<R> {
-    await this.#untilNothingUrgent(priority, signal);
-    signal.throwIfAborted();
-    await this.#labelling.pause();
+    if (this.#release !== null) clearTimeout(this.#release);
     const ended = new AbortController();
-    const watching = this.#yieldToUrgent(priority, training, AbortSignal.any([signal, ended.signal]));
+    let watching = Promise.resolve();
     try {
+      await this.#take(priority, signal);
+      signal.throwIfAborted();
+      watching = this.#yieldToUrgent(priority, training, AbortSignal.any([signal, ended.signal]));
       return await work();
     } finally {
       ended.abort();
       await watching;
-      this.#labelling.resume();
+      this.#release = setTimeout(() => this.#labelling.resume(), RELEASE_DELAY_MS);
+      this.#release.unref();
     }
   }
 
   async #yieldToUrgent(priority: number, training: PausableTraining, signal: AbortSignal): Promise<void> {
-    while (await this.#waits(signal)) {
+    while (await waits(signal)) {
       if (!(await this.#isUrgentWaiting(priority))) continue;
       await training.pause();
-      this.#labelling.resume();
-      await this.#untilNothingUrgent(priority, signal);
-      if (!signal.aborted) await this.#labelling.pause();
+      // Training beside labelling is slow, but no fault; its results are the same.
+      await this.#take(priority, signal).catch(() => {});
       training.resume();
     }
   }
 
-  /** Until no more urgent shard waits, and none is in progress here. */
-  async #untilNothingUrgent(priority: number, signal: AbortSignal): Promise<void> {
-    if (!(await this.#isUrgentWaiting(priority))) return;
-    while (await this.#waits(signal)) {
-      if (this.#labelling.active() === 0 && !(await this.#isUrgentWaiting(priority))) return;
+  /** Lets labelling do what is more urgent; then it rests. */
+  async #take(priority: number, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted && (await this.#isUrgentWaiting(priority))) {
+      this.#labelling.resume();
+      await waits(signal);
     }
+    if (!signal.aborted) await unlessAborted(this.#labelling.pause(), signal);
   }
 
   /** A Redis that is away for a moment is no reason to stop. */
   #isUrgentWaiting(priority: number): Promise<boolean> {
     return this.#queues.hasMoreUrgent(QUEUES.classify, priority).catch(() => false);
   }
+}
 
-  /** @returns false where the signal came first */
-  async #waits(signal: AbortSignal): Promise<boolean> {
-    try {
-      await sleep(LOOK_INTERVAL_MS, undefined, { signal, ref: false });
-      return true;
-    } catch {
-      return false;
-    }
+/** @returns false where the signal came first */
+async function waits(signal: AbortSignal): Promise<boolean> {
+  try {
+    await sleep(LOOK_INTERVAL_MS, undefined, { signal, ref: false });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Shards in progress may take long, and a stopping worker hands them back by itself. */
+async function unlessAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
+  const waiting = new AbortController();
+  const aborted = new Promise<void>((resolve) => {
+    signal.addEventListener('abort', () => resolve(), { once: true, signal: waiting.signal });
+  });
+  try {
+    await Promise.race([work, aborted]);
+  } finally {
+    waiting.abort();
+    work.catch(() => {});
   }
 }

@@ -9,7 +9,7 @@ import {
   type EpochCommit,
   type TrainProgress,
 } from '../contract/training.ts';
-import type { EpochDraft, StepDraft } from '../pipeline/train-epoch.ts';
+import type { EpochDraft, StepDraft } from '../pipeline/training/epoch-task.ts';
 import { decidingError } from '../pipeline/training/deciding-error.ts';
 import type { Queues } from '../queue/queues.ts';
 import type { RunLedger } from '../storage/run-ledger.ts';

@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os';
 import { asImagemillError, ImagemillError } from '../../contract/errors.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import { entryPoint } from '../entry-point.ts';
-import type { StepDraft } from '../../pipeline/train-epoch.ts';
+import type { StepDraft } from '../../pipeline/training/epoch-task.ts';
 import type {
   FromCompute,
   ProgressOf,
@@ -184,6 +184,8 @@ export class ComputeHost {
     if (attempt === undefined) return;
     attempt.progressAtMs = Date.now();
     switch (message.type) {
+      case 'alive':
+        return;
       case 'progress':
         attempt.onProgress(message.progress);
         return;

@@ -10,7 +10,7 @@ import { createStoreResolver } from '../../storage/resolver.ts';
 import { watchEventLoop } from '../../telemetry/event-loop-delay.ts';
 import { RunCache } from '../run-cache.ts';
 import { LoadedModels } from './loaded-models.ts';
-import type { FromCompute, ResultOf, StartMessage, ToCompute, WorkKind } from './protocol.ts';
+import type { FromCompute, PublishTask, ResultOf, StartMessage, ToCompute, WorkKind } from './protocol.ts';
 import { publishAttempt } from './publish-attempt.ts';
 import { classifyAttempt, prepareAttempt } from './shard-attempts.ts';
 import { TrainAttempts } from './train-attempts.ts';
@@ -80,9 +80,18 @@ function work(message: StartMessage, signal: AbortSignal): Promise<ResultOf<Work
     case 'prepare':
       return prepareAttempt(message.task, signal, shared);
     case 'publish':
-      return publishAttempt(message.task, signal, runs);
+      return publish(message.task, signal);
     case 'train':
       return training.run(message.task);
+  }
+}
+
+async function publish(task: PublishTask, signal: AbortSignal): Promise<ResultOf<'publish'>> {
+  const pulse = setInterval(() => send({ type: 'alive', token: task.token }), PULSE_MS);
+  try {
+    return await publishAttempt(task, signal, runs);
+  } finally {
+    clearInterval(pulse);
   }
 }
 

@@ -3,7 +3,7 @@ import type { ErrorCode } from '../../contract/errors.ts';
 import type { ShardProgress } from '../../contract/jobs.ts';
 import type { Part, WrittenObject } from '../../contract/ledger.ts';
 import type { TrainProgress } from '../../contract/training.ts';
-import type { EpochDraft, StepDraft } from '../../pipeline/train-epoch.ts';
+import type { EpochDraft, StepDraft } from '../../pipeline/training/epoch-task.ts';
 
 /** What the compute process can be asked to do, with its progress and its result. */
 export interface ComputeWork {
@@ -73,6 +73,8 @@ export type FromCompute =
   | { readonly type: 'ready' }
   /** Something moved: an image was fetched, a batch labelled or trained on, a part of the model read. */
   | { readonly type: 'progress'; readonly token: string; readonly progress: ProgressOf<WorkKind> }
+  /** An attempt without figures to report waits for its store, which has time limits of its own. */
+  | { readonly type: 'alive'; readonly token: string }
   /** A checkpoint is written and shall be committed; answered with `committed`. */
   | { readonly type: 'step'; readonly token: string; readonly draft: StepDraft }
   | { readonly type: 'paused'; readonly token: string }

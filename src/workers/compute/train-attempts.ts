@@ -5,8 +5,10 @@ import type { TrainProgress } from '../../contract/training.ts';
 import { Semaphore } from '../../pipeline/batch/semaphore.ts';
 import { SlabPool } from '../../pipeline/batch/slab-pool.ts';
 import { ENGINES } from '../../pipeline/engine/engine.ts';
-import { trainEpoch, type EpochDraft, type StepDraft } from '../../pipeline/train-epoch.ts';
+import { trainEpoch } from '../../pipeline/train-epoch.ts';
 import { Gate } from '../../pipeline/batch/gate.ts';
+import { waitingProgress } from '../../pipeline/training/checkpoint-writer.ts';
+import type { EpochDraft, StepDraft } from '../../pipeline/training/epoch-task.ts';
 import { TRAINING_SLABS } from '../../pipeline/training/training-batches.ts';
 import type { TrainingSetup } from '../../pipeline/training/training-setup.ts';
 import { TrainingLedger } from '../../storage/training-ledger.ts';
@@ -33,7 +35,7 @@ export interface TrainAttemptsOptions {
 interface Attempt {
   /** Shut while more urgent work has the device. */
   readonly gate: Gate;
-  stopping: boolean;
+  readonly stop: AbortController;
   /** Settles when the checkpoint that was written last is committed. */
   committed: { readonly resolve: () => void; readonly reject: (error: Error) => void } | null;
 }
@@ -57,9 +59,9 @@ export class TrainAttempts {
   }
 
   async run(task: EpochTaskId): Promise<EpochDraft> {
-    const attempt: Attempt = { gate: new Gate(), stopping: false, committed: null };
+    const attempt: Attempt = { gate: new Gate(), stop: new AbortController(), committed: null };
     this.#attempts.set(task.token, attempt);
-    let last = waitingProgress(task.epoch);
+    let last = waitingProgress(task.epoch, 0, 0);
     const send = (progress: TrainProgress) =>
       this.#options.send({ type: 'progress', token: task.token, progress });
     const report = throttled(send);
@@ -78,20 +80,21 @@ export class TrainAttempts {
     }
   }
 
-  /** Ends an attempt after a checkpoint. */
+  /** Ends an attempt after a checkpoint, or before it has begun. */
   stop(token: string): void {
     const attempt = this.#attempts.get(token);
     if (attempt === undefined) return;
-    attempt.stopping = true;
+    attempt.stop.abort(new ImagemillError('SHUTDOWN', 'the attempt was stopped before it began'));
     attempt.gate.open();
   }
 
   receive(message: Exclude<ToCompute, { type: 'start' | 'abort' }>): void {
     const attempt = this.#attempts.get(message.token);
     if (attempt === undefined) return;
-    if (message.type === 'pause') attempt.gate.shut();
+    if (message.type === 'committed') settle(attempt, message.error);
     else if (message.type === 'resume') attempt.gate.open();
-    else settle(attempt, message.error);
+    // An attempt that stops must not be held up.
+    else if (!attempt.stop.signal.aborted) attempt.gate.shut();
   }
 
   async #train(
@@ -106,35 +109,32 @@ export class TrainAttempts {
         `run ${run.run}: expected a training run, got a ${run.spec.kind} run`,
       );
     }
-    const abort = new AbortController();
+    const { signal: stopping } = attempt.stop;
     const start = await findStart(new TrainingLedger(ledger.store), task.epoch);
-    const { setup, device } = await this.#trainers.use(run, start, ledger.store, abort.signal);
-    if (attempt.stopping) throw new ImagemillError('SHUTDOWN', 'the worker stops before the epoch begins');
+    const { setup, device } = await this.#trainers.use(run, start, ledger.store, stopping);
     try {
-      return await trainEpoch(
+      const draft = await trainEpoch(
         {
           epoch: task.epoch,
           from: start.from,
           errorsBefore: start.errorsBefore,
           token: task.token,
           out: ledger.store,
-          signal: abort.signal,
-          isStopping: () => attempt.stopping,
+          stopping,
           turn: () => this.#turn(task, attempt),
           onProgress,
-          commitStep: (draft) => this.#commit(task, attempt, draft),
+          commitStep: (step) => this.#commit(task, attempt, step),
         },
         setup,
         device,
         this.#resourcesOf(setup),
       );
+      this.#trainers.rest(draft.checkpoint.digest);
+      return draft;
     } catch (error) {
       // What the trainer holds now is in no checkpoint.
-      abort.abort(error);
       await this.#trainers.drop();
       throw error;
-    } finally {
-      this.#trainers.rest();
     }
   }
 
@@ -164,17 +164,4 @@ export class TrainAttempts {
 function settle({ committed }: Attempt, error: WireError | undefined): void {
   if (error === undefined) committed?.resolve();
   else committed?.reject(new ImagemillError(error.code, error.message));
-}
-
-function waitingProgress(epoch: number): TrainProgress {
-  return {
-    epoch,
-    step: 0,
-    steps: 0,
-    loss: null,
-    top1Error: null,
-    learningRate: 0,
-    imagesPerSecond: 0,
-    phase: 'waiting',
-  };
 }

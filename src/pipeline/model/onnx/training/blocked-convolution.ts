@@ -19,15 +19,30 @@ export function blockedConvolution(
   input: string,
   parameters: PlainParameters,
 ): PlainDifferentiated {
+  const pixels = graph.node('Transpose', [input], { perm: [0, 2, 3, 1] });
+  return channelsLastConvolution(graph, block, conv, pixels, parameters);
+}
+
+/**
+ * The same over pixels, (rows, height, width, channels): a window is a few runs of whole pixels there.
+ */
+export function channelsLastConvolution(
+  graph: GraphBuilder,
+  block: number,
+  conv: PlainConv,
+  input: string,
+  parameters: PlainParameters,
+): PlainDifferentiated {
   const { channels, out, kernel, pad } = conv;
   const { weight, bias } = parameters;
   const weightGradient = (gradient: string): string => productOfWindows(graph, conv, input, gradient);
   // Mirrored kernels need a padding of kernel − 1 − pad, which must not be negative.
   if (channels % block !== 0 || out % block !== 0 || pad >= kernel) {
-    return { ...standardConvolution(graph, conv, input, parameters), weightGradient };
+    const planes = graph.node('Transpose', [input], { perm: [0, 3, 1, 2] });
+    return { ...standardConvolution(graph, conv, planes, parameters), weightGradient };
   }
   return {
-    output: convolveBlocks(graph, block, [input, weight, bias], conv, pad),
+    output: convolveBlocks(graph, block, [input, weight, bias], conv, { pad, channelsLast: true }),
     /** A convolution with the kernels mirrored, and their inputs and outputs exchanged. */
     inputGradient(gradient) {
       const exchanged = graph.node('Transpose', [weight], { perm: [1, 0, 2, 3] });
@@ -36,7 +51,10 @@ export function blockedConvolution(
       const rows = graph.node('Gather', [exchanged, mirror], { axis: 2 });
       const mirrored = graph.node('Gather', [rows, mirror], { axis: 3 });
       const reversed = { channels: out, out: channels, kernel };
-      return convolveBlocks(graph, block, [gradient, mirrored], reversed, kernel - 1 - pad);
+      return convolveBlocks(graph, block, [gradient, mirrored], reversed, {
+        pad: kernel - 1 - pad,
+        channelsLast: false,
+      });
     },
     weightGradient,
   };
@@ -47,9 +65,10 @@ function convolveBlocks(
   block: number,
   [input, weight, ...bias]: readonly [input: string, weight: string, ...bias: string[]],
   { channels, out, kernel }: Pick<PlainConv, 'channels' | 'out' | 'kernel'>,
-  pad: number,
+  { pad, channelsLast }: { readonly pad: number; readonly channelsLast: boolean },
 ): string {
-  const reordered = graph.node('ReorderInput', [input], {}, undefined, NCHWC_DOMAIN);
+  const order = channelsLast ? { channels_last: 1 } : {};
+  const reordered = graph.node('ReorderInput', [input], order, undefined, NCHWC_DOMAIN);
   const shape = graph.ints('shape', [out / block, block, channels / block, block, kernel, kernel]);
   const cut = graph.node('Reshape', [weight, shape]);
   const turned = graph.node('Transpose', [cut], { perm: [0, 2, 4, 5, 3, 1] });
@@ -65,9 +84,8 @@ function convolveBlocks(
  */
 function productOfWindows(graph: GraphBuilder, conv: PlainConv, input: string, gradient: string): string {
   const { rows, channels, out, outHeight, outWidth, kernel, pad } = conv;
-  const pixels = graph.node('Transpose', [input], { perm: [0, 2, 3, 1] });
   const padded =
-    pad === 0 ? pixels : graph.node('Pad', [pixels, graph.ints('pads', [0, pad, pad, 0, 0, pad, pad, 0])]);
+    pad === 0 ? input : graph.node('Pad', [input, graph.ints('pads', [0, pad, pad, 0, 0, pad, pad, 0])]);
   const axes = graph.ints('axes', [1, 2]);
   const windows: string[] = [];
   for (let row = 0; row < kernel; row++) {

@@ -5,7 +5,7 @@ import type { TrainingContext } from './differentiated.ts';
 import { encode, imageInputs, nameStatistics } from './graph-ends.ts';
 import { appendTrainingLayer } from './layers.ts';
 import { appendLoss } from './loss.ts';
-import { appendColour, appendNormalisation } from './pixels.ts';
+import { appendPixels } from './pixels.ts';
 import { STATISTICS, TENSOR, type TrainingNetwork } from './training-network.ts';
 
 /** Loss and correct items of a micro-batch without training; rows past the last item have the weight 0. */
@@ -13,13 +13,13 @@ export function compileEvaluation(network: TrainingNetwork): Uint8Array {
   const graph = new GraphBuilder();
   const { architecture, microBatchSize: rows } = network;
   const context: TrainingContext = { graph, rows, form: network.form, maskOf: () => '' };
-  const pixels = appendColour(graph, TENSOR.images, null, { rows, ...architecture.input });
+  const shape = { rows, ...architecture.input };
   const logits = placeLayers(architecture).reduce(
     (tensor, placed) =>
       placed.layer.kind === 'conv'
         ? appendTrainingLayer(context, placed, tensor).output
         : appendLayer(graph, placed, tensor, (path) => ({ weight: `${path}.weight`, bias: `${path}.bias` })),
-    appendNormalisation(graph, pixels, network.preprocessing),
+    appendPixels(graph, TENSOR.images, null, network.preprocessing, shape),
   );
   const loss = appendLoss(graph, {
     logits,

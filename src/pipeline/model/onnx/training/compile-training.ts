@@ -7,7 +7,7 @@ import { colourInputs, encode, imageInputs, nameStatistics } from './graph-ends.
 import { appendTrainingLayer } from './layers.ts';
 import { appendLoss, type Loss } from './loss.ts';
 import { appendSgd } from './optimizer.ts';
-import { appendColour, appendNormalisation } from './pixels.ts';
+import { appendPixels } from './pixels.ts';
 import {
   accumulates,
   masksOf,
@@ -72,10 +72,10 @@ function appendForwardAndBackward(graph: GraphBuilder, network: TrainingNetwork)
   const { architecture, microBatchSize: rows, form } = network;
   const context: TrainingContext = { graph, rows, form, maskOf: ({ path }) => TENSOR.mask(path) };
   const colour = colourInputs(network);
-  const pixels = appendColour(graph, TENSOR.images, colour, { rows, ...architecture.input });
   const placed = placeLayers(architecture);
   const passes: Differentiated[] = [];
-  let tensor = appendNormalisation(graph, pixels, network.preprocessing);
+  const shape = { rows, ...architecture.input };
+  let tensor = appendPixels(graph, TENSOR.images, colour, network.preprocessing, shape);
   for (const layer of placed) {
     const pass = appendTrainingLayer(context, layer, tensor);
     passes.push(pass);

@@ -47,17 +47,43 @@ export function appendColour(
   return graph.node('Reshape', [shifted, graph.ints('shape', [rows, 3, height, width])]);
 }
 
-/** (pixel × scale − mean) / std per channel, RGB. */
-export function appendNormalisation(
+/**
+ * (rows, H, W, 3) uint8 → (rows, 3, H, W) float32: colour augmentation, then (pixel × scale − mean) / std per channel.
+ */
+export function appendPixels(
   graph: GraphBuilder,
-  pixels: string,
+  images: string,
+  colour: ColourInputs | null,
   preprocessing: Preprocessing,
+  shape: PixelShape,
 ): string {
   const { scale, mean, std } = preprocessing;
-  const factor = Float32Array.from(std, (deviation) => scale / deviation);
-  const offset = Float32Array.from(mean, (value, channel) => -value / (std[channel] ?? 1));
+  const factor = std.map((deviation) => scale / deviation);
+  const offset = mean.map((value, channel) => -value / (std[channel] ?? 1));
+  if (colour !== null) {
+    const planes = appendColour(graph, images, colour, shape);
+    return scaleAndShift(graph, planes, [3, 1, 1], factor, offset);
+  }
+  // A row's constants side by side: broadcasting three numbers over the innermost axis is ten times slower.
+  const { rows, height, width } = shape;
+  const repeat = (values: readonly number[]) =>
+    Array.from({ length: width * 3 }, (_, index) => values[index % 3] ?? 0);
+  const pixels = graph.node('Cast', [images], { to: DATA_TYPE.float });
+  const lines = graph.node('Reshape', [pixels, graph.ints('shape', [rows, height, width * 3])]);
+  const normal = scaleAndShift(graph, lines, [width * 3], repeat(factor), repeat(offset));
+  const again = graph.node('Reshape', [normal, graph.ints('shape', [rows, height, width, 3])]);
+  return graph.node('Transpose', [again], { perm: [0, 3, 1, 2] });
+}
+
+function scaleAndShift(
+  graph: GraphBuilder,
+  tensor: string,
+  shape: readonly number[],
+  factor: readonly number[],
+  offset: readonly number[],
+): string {
   const scaled = factor.every((value) => value === 1)
-    ? pixels
-    : graph.node('Mul', [pixels, graph.floats('factor', [3, 1, 1], factor)]);
-  return graph.node('Add', [scaled, graph.floats('offset', [3, 1, 1], offset)]);
+    ? tensor
+    : graph.node('Mul', [tensor, graph.floats('factor', shape, Float32Array.from(factor))]);
+  return graph.node('Add', [scaled, graph.floats('offset', shape, Float32Array.from(offset))]);
 }

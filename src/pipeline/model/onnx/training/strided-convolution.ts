@@ -3,7 +3,7 @@
  * zeros to a multiple of s, and what is left is a convolution without stride.
  */
 import type { GraphBuilder } from '../graph-builder.ts';
-import { blockedConvolution } from './blocked-convolution.ts';
+import { channelsLastConvolution } from './blocked-convolution.ts';
 import type { PlainConv, PlainDifferentiated, PlainParameters } from './plain-convolution.ts';
 
 /** @param block channels of a block */
@@ -19,11 +19,13 @@ export function stridedConvolution(
   const [tall, wide] = [dense.height * stride, dense.width * stride];
   const filled = dense.kernel * stride;
   // What the windows do not reach is cut off, which is a negative padding.
-  const framed = pad2d(graph, input, [pad, pad, tall - height - pad, wide - width - pad]);
-  const folded = fold(graph, framed, [rows, channels, tall, wide], stride);
+  const frame = [0, pad, pad, 0, 0, tall - height - pad, wide - width - pad, 0];
+  const pixels = graph.node('Transpose', [input], { perm: [0, 2, 3, 1] });
+  const framed = graph.node('Pad', [pixels, graph.ints('pads', frame)]);
+  const folded = foldPixels(graph, framed, [rows, channels, tall, wide], stride);
   const filledUp = pad2d(graph, weight, [0, 0, filled - kernel, filled - kernel]);
   const kernels = fold(graph, filledUp, [out, channels, filled, filled], stride);
-  const inner = blockedConvolution(graph, block, dense, folded, { weight: kernels, bias });
+  const inner = channelsLastConvolution(graph, block, dense, folded, { weight: kernels, bias });
   return {
     output: inner.output,
     inputGradient(gradient) {
@@ -53,7 +55,21 @@ function denseConvolution(conv: PlainConv): PlainConv {
 
 type Shape4d = readonly [count: number, channels: number, height: number, width: number];
 
-/** (N, C, H, W) → (N, C · s², H/s, W/s). */
+/** (N, H, W, C) → (N, H/s, W/s, s² · C): runs of s pixels stay together. */
+function foldPixels(
+  graph: GraphBuilder,
+  tensor: string,
+  [count, channels, height, width]: Shape4d,
+  stride: number,
+): string {
+  const cut = graph.ints('shape', [count, height / stride, stride, width / stride, stride * channels]);
+  const perm = [0, 1, 3, 2, 4];
+  const turned = graph.node('Transpose', [graph.node('Reshape', [tensor, cut])], { perm });
+  const shape = graph.ints('shape', [count, height / stride, width / stride, stride * stride * channels]);
+  return graph.node('Reshape', [turned, shape]);
+}
+
+/** (N, C, H, W) → (N, s² · C, H/s, W/s), channels in the order of {@link foldPixels}. */
 function fold(
   graph: GraphBuilder,
   tensor: string,
@@ -61,7 +77,7 @@ function fold(
   stride: number,
 ): string {
   const cut = graph.ints('shape', [count, channels, height / stride, stride, width / stride, stride]);
-  const perm = [0, 1, 3, 5, 2, 4];
+  const perm = [0, 3, 5, 1, 2, 4];
   const turned = graph.node('Transpose', [graph.node('Reshape', [tensor, cut])], { perm });
   const shape = graph.ints('shape', [count, channels * stride * stride, height / stride, width / stride]);
   return graph.node('Reshape', [turned, shape]);
@@ -74,8 +90,8 @@ function unfold(
   [count, channels, height, width]: Shape4d,
   stride: number,
 ): string {
-  const cut = graph.ints('shape', [count, channels, stride, stride, height / stride, width / stride]);
-  const perm = [0, 1, 4, 2, 5, 3];
+  const cut = graph.ints('shape', [count, stride, stride, channels, height / stride, width / stride]);
+  const perm = [0, 3, 4, 1, 5, 2];
   const turned = graph.node('Transpose', [graph.node('Reshape', [tensor, cut])], { perm });
   return graph.node('Reshape', [turned, graph.ints('shape', [count, channels, height, width])]);
 }
