@@ -25,20 +25,26 @@ export async function followTrain(
   const training = new TrainingLedger(ledger.store);
   const events = queues.events(QUEUES.train);
   let wake = () => {};
+  let hasFailed = false;
   let seen = (await training.epochs()).at(-1)?.epoch ?? 0;
   events.on('progress', ({ jobId, data }) => {
     const progress = trainProgressSchema.safeParse(data);
     if (runOfJobId(jobId) === run && progress.success) listener.onProgress(progress.data);
   });
-  for (const event of ['completed', 'failed'] as const) {
-    events.on(event, ({ jobId }: { jobId: string }) => {
-      if (runOfJobId(jobId) === run) wake();
-    });
-  }
+  events.on('completed', ({ jobId }) => {
+    if (runOfJobId(jobId) === run) wake();
+  });
+  events.on('failed', ({ jobId }) => {
+    if (runOfJobId(jobId) !== run) return;
+    // For good: a job that will be tried again is delayed.
+    hasFailed = true;
+    wake();
+  });
   const onAbort = () => wake();
   signal.addEventListener('abort', onAbort);
   try {
     for (;;) {
+      const isLast = hasFailed;
       const state = await ledger.state();
       for (const commit of await training.epochs()) {
         if (commit.epoch <= seen) continue;
@@ -46,6 +52,8 @@ export async function followTrain(
         listener.onEpoch(commit);
       }
       if (ENDED.has(state)) return state;
+      // Whoever failed may not have reached the ledger, or died as often as a job may.
+      if (isLast) return 'failed';
       signal.throwIfAborted();
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, LEDGER_POLL_MS);

@@ -26,7 +26,15 @@ export interface QueueTarget {
 /** States in which a plan job still does, or will do, something for its run. */
 const LIVE_STATES = new Set(['waiting', 'active', 'delayed', 'prioritized', 'waiting-children']);
 
+/** Jobs of a kind that are looked at where only the most urgent one counts, and their order may hide it. */
+const JOBS_LOOKED_AT = 20;
+
 const SHARD_JOBS = { classify: classifyJob, prepare: prepareJob } as const;
+
+/** What two jobs for the same epoch have in common, of whatever generation. */
+function epochPlace(run: string, epoch: number): string {
+  return `${run}.e${epoch}`;
+}
 
 /** The queues of one imagemill, as producers and planners use them. */
 export class Queues {
@@ -81,7 +89,7 @@ export class Queues {
       jobId: id,
       priority: job.priority,
       ...(delayMs > 0 ? { delay: delayMs } : {}),
-      deduplication: { id: `${job.run}.e${job.epoch}` },
+      deduplication: { id: epochPlace(job.run, job.epoch) },
     });
   }
 
@@ -139,16 +147,25 @@ export class Queues {
     return this.get(QUEUES.plan).removeJobScheduler(id);
   }
 
-  /**
-   * Whether a job of higher priority than the given one waits on a queue (0 comes before 1, and so on).
-   */
+  /** The job that works, or will work, for an epoch; null where there is none. */
+  async findEpochJob(run: string, epoch: number): Promise<string | null> {
+    const queue = this.get(QUEUES.train);
+    const id = await queue.getDeduplicationJobId(epochPlace(run, epoch));
+    return id !== null && LIVE_STATES.has(await queue.getJobState(id)) ? id : null;
+  }
+
+  /** Whether a job of higher priority than the given one waits on a queue (0 comes before 1, and so on). */
   async hasMoreUrgent(name: QueueName, priority: number): Promise<boolean> {
     if (priority === 0) return false;
     const queue = this.get(name);
-    const [first] = await queue.getWaiting(0, 0);
-    if (first !== undefined) return true;
-    const [next] = await queue.getPrioritized(0, 0);
-    return next !== undefined && (next.opts.priority ?? 0) < priority;
+    const jobs = await Promise.all([
+      // Jobs of workers that died wait before all others, whatever their priority.
+      queue.getWaiting(0, JOBS_LOOKED_AT - 1),
+      queue.getPrioritized(0, 0),
+      // Between two tries; only a worker that takes jobs ends the pause.
+      queue.getDelayed(0, JOBS_LOOKED_AT - 1),
+    ]);
+    return jobs.flat().some((job) => (job.opts.priority ?? 0) < priority);
   }
 
   /**

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { QUEUES } from '../contract/queues.ts';
 import type { Queues } from '../queue/queues.ts';
+import { orAbort } from '../storage/abort.ts';
 
 /** How often a training epoch looks whether more urgent work waits. */
 const LOOK_INTERVAL_MS = 500;
@@ -80,7 +81,8 @@ export class DeviceTurns {
       this.#labelling.resume();
       await waits(signal);
     }
-    if (!signal.aborted) await unlessAborted(this.#labelling.pause(), signal);
+    // A stopping worker hands its shards back by itself; nobody waits for them here.
+    if (!signal.aborted) await orAbort(this.#labelling.pause(), signal);
   }
 
   /** A Redis that is away for a moment is no reason to stop. */
@@ -96,19 +98,5 @@ async function waits(signal: AbortSignal): Promise<boolean> {
     return true;
   } catch {
     return false;
-  }
-}
-
-/** Shards in progress may take long, and a stopping worker hands them back by itself. */
-async function unlessAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
-  const waiting = new AbortController();
-  const aborted = new Promise<void>((resolve) => {
-    signal.addEventListener('abort', () => resolve(), { once: true, signal: waiting.signal });
-  });
-  try {
-    await Promise.race([work, aborted]);
-  } finally {
-    waiting.abort();
-    work.catch(() => {});
   }
 }

@@ -72,25 +72,29 @@ async function processEpoch(
   signal: AbortSignal,
   options: TrainProcessorOptions,
 ): Promise<EpochOutcome> {
-  const epoch = await openEpoch(job, options);
-  const { payload, run, ledger, training } = epoch;
-  const earlier = await training.findEpoch(payload.epoch);
-  const commit = earlier ?? (await trainAndCommit(epoch, signal, options));
-  const publish = async (checkpoint: string, models: readonly string[]): Promise<string> => {
-    const task = { out: payload.out, checkpoint, models, token: newToken() };
-    return (await options.compute.run('publish', task, { signal, onProgress: () => {} })).digest;
+  const payload = trainJob.parse(job.data, `job ${job.id}`);
+  const { compute, turns, runs } = options;
+  const cancellation = watchCancellation(() => runs.open(payload.out), signal);
+  const token = newToken();
+  const work = async (): Promise<EpochOutcome> => {
+    const epoch = await openEpoch(job, payload, options);
+    const { training } = epoch;
+    const commit =
+      (await training.findEpoch(payload.epoch)) ??
+      (await trainAndCommit(epoch, token, cancellation.signal, options));
+    await goOn(epoch, commit, cancellation.signal, options);
+    return { epoch: commit.epoch, top1Error: decidingError(commit) };
   };
-  const next = await finishEpoch(ledger, training, run, commit, publish);
-  if (next !== null && !(await ledger.isCancelled())) {
-    const { generation, priority, out } = payload;
-    const following = { run: run.run, out, epoch: next, generation, priority };
-    await options.queues.addEpochJob(following, options.attempts);
+  try {
+    if (turns === undefined) return await work();
+    const pausable = { pause: () => compute.pause(token), resume: () => compute.resume(token) };
+    return await turns.train(payload.priority, pausable, cancellation.signal, work);
+  } finally {
+    cancellation.end();
   }
-  return { epoch: commit.epoch, top1Error: decidingError(commit) };
 }
 
-async function openEpoch(job: Job, { runs }: TrainProcessorOptions): Promise<Epoch> {
-  const payload = trainJob.parse(job.data, `job ${job.id}`);
+async function openEpoch(job: Job, payload: TrainJob, { runs }: TrainProcessorOptions): Promise<Epoch> {
   const { run, ledger } = await runs.open(payload.out);
   if (!isTrainRun(run)) {
     throw new ImagemillError(
@@ -104,31 +108,44 @@ async function openEpoch(job: Job, { runs }: TrainProcessorOptions): Promise<Epo
   return { job, payload, run, ledger, training: new TrainingLedger(ledger.store) };
 }
 
+/** What follows a committed epoch, up to the next one's job. */
+async function goOn(
+  { payload, run, ledger, training }: Epoch,
+  commit: EpochCommit,
+  signal: AbortSignal,
+  { compute, queues, attempts }: TrainProcessorOptions,
+): Promise<void> {
+  const publish = async (checkpoint: string, models: readonly string[]): Promise<string> => {
+    const task = { out: payload.out, checkpoint, models, token: newToken() };
+    return (await compute.run('publish', task, { signal, onProgress: () => {} })).digest;
+  };
+  const next = await finishEpoch(ledger, training, run, commit, publish);
+  if (next === null || (await ledger.isCancelled())) return;
+  const { generation, priority, out } = payload;
+  await queues.addEpochJob({ run: run.run, out, epoch: next, generation, priority }, attempts);
+}
+
 async function trainAndCommit(
   epoch: Epoch,
+  token: string,
   signal: AbortSignal,
   options: TrainProcessorOptions,
 ): Promise<EpochCommit> {
-  const { compute, turns } = options;
-  const { job, payload, ledger } = epoch;
-  const token = newToken();
-  const cancellation = watchCancellation(ledger, signal);
+  const { job, payload, training } = epoch;
   const task = { out: payload.out, epoch: payload.epoch, token };
-  const train = () =>
-    compute.run('train', task, {
-      signal: cancellation.signal,
-      onProgress: throttledProgress(job),
-      onStep: (draft) => commitStep(epoch, token, draft, options),
-    });
   try {
-    const pausable = { pause: () => compute.pause(token), resume: () => compute.resume(token) };
-    const draft =
-      turns === undefined
-        ? await train()
-        : await turns.train(payload.priority, pausable, cancellation.signal, train);
+    const draft = await options.compute.run('train', task, {
+      signal,
+      onProgress: throttledProgress(job),
+      onStep: (step) => commitStep(epoch, token, step, options),
+    });
     return await commitEpoch(epoch, token, draft, options);
-  } finally {
-    cancellation.end();
+  } catch (error) {
+    // Another attempt may have committed the epoch, and removed the checkpoint that this one was to start from.
+    const standing = signal.aborted ? null : await training.findEpoch(payload.epoch).catch(() => null);
+    if (standing === null) throw error;
+    options.logger.warn({ job: job.id, err: error }, 'the epoch was committed by another attempt meanwhile');
+    return standing;
   }
 }
 
@@ -198,17 +215,19 @@ async function removeQuietly(
 
 /** A signal that follows the job's, and the run's tombstone. */
 function watchCancellation(
-  ledger: RunLedger,
+  open: () => Promise<{ ledger: RunLedger }>,
   jobSignal: AbortSignal,
 ): { signal: AbortSignal; end: () => void } {
   const cancelled = new AbortController();
   const timer = setInterval(() => {
-    ledger.isCancelled().then(
-      (isCancelled) => {
-        if (isCancelled) cancelled.abort(new ImagemillError('RUN_CANCELLED', CANCELLED_REASON));
-      },
-      () => {},
-    );
+    open()
+      .then(({ ledger }) => ledger.isCancelled())
+      .then(
+        (isCancelled) => {
+          if (isCancelled) cancelled.abort(new ImagemillError('RUN_CANCELLED', CANCELLED_REASON));
+        },
+        () => {},
+      );
   }, CANCELLATION_INTERVAL_MS);
   timer.unref();
   return {

@@ -23,6 +23,7 @@ const STALLS_MAX = 20;
 const STARTS_MAX = 100;
 /** How long a stopping worker waits for its jobs to be handed back. */
 const CLOSE_TIMEOUT_MS = 15_000;
+const LAST_CLOSE_TIMEOUT_MS = 2_000;
 
 export interface WorkerOptions {
   readonly target: QueueTarget;
@@ -82,6 +83,8 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
     : undefined;
   if (serves(QUEUES.train)) {
     const turns = labelling === undefined ? undefined : turnsOf(labelling, queues);
+    // While labelling rests it does not look for shards of workers that died; they may be urgent.
+    if (labelling !== undefined) workers.push(openStallWatch(QUEUES.classify, options));
     const attempts = settings.shardAttempts;
     open(QUEUES.train, EPOCHS_IN_PROGRESS, createTrainProcessor({ ...shared, queues, turns, attempts }));
   }
@@ -96,9 +99,9 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
       closed.then(() => true),
       sleep(CLOSE_TIMEOUT_MS, false, { ref: false }),
     ]);
-    // Past the limit the jobs stay locked until their locks expire, and are then taken up elsewhere.
-    if (!inTime) await Promise.all(workers.map((worker) => worker.close(true)));
+    // Past the limit what is in progress is lost; its jobs are still handed back, or taken up when their locks expire.
     await compute.close();
+    if (!inTime) await Promise.race([closed, sleep(LAST_CLOSE_TIMEOUT_MS, undefined, { ref: false })]);
     await queues.close();
   }
   return {
@@ -109,13 +112,9 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
 }
 
 function turnsOf(labelling: Worker, queues: Queues): DeviceTurns {
-  let active = 0;
-  labelling.on('active', () => (active += 1));
-  for (const event of ['completed', 'failed'] as const) labelling.on(event, () => (active -= 1));
   return new DeviceTurns(queues, {
     pause: () => labelling.pause(),
-    resume: () => labelling.resume(),
-    active: () => active,
+    resume: () => void labelling.resume(),
   });
 }
 
@@ -141,4 +140,19 @@ function openWorker<R>(
     for (const id of jobIds) worker.cancelJob(id, LOCK_LOST_REASON);
   });
   return worker;
+}
+
+/** Takes no jobs: only puts those of workers that died back on the queue. */
+function openStallWatch(queue: QueueName, { target, settings, name, logger }: WorkerOptions): Worker {
+  const watch = new Worker(queue, null, {
+    connection: redisOptions(target.redisUrl, 'worker'),
+    prefix: target.prefix,
+    name: `${name}-watch`,
+    autorun: false,
+    stalledInterval: settings.lockMs / 2,
+    maxStalledCount: STALLS_MAX,
+  });
+  watch.on('error', (error) => logger.warn({ err: error, queue }, 'queue connection'));
+  void watch.startStalledCheckTimer();
+  return watch;
 }

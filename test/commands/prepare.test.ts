@@ -22,7 +22,13 @@ describe('prepareReport', () => {
       ...fillSource(stores, { 'dog/broken.png': Buffer.from('x'), 'dog/copy.png': await image(0) }),
     ];
     const { ledger, dataset } = await prepareDataset(stores, run, items);
-    const report = prepareReport(run, ledger.out, 'done', await summarise(ledger, run), dataset);
+    const report = prepareReport({
+      run,
+      out: ledger.out,
+      state: 'done',
+      summary: await summarise(ledger, run),
+      dataset,
+    });
     expect(report).toMatchObject({
       run: run.run,
       state: 'done',
@@ -45,7 +51,15 @@ describe('prepareReport', () => {
   it('knows nothing of the dataset before the run is done', async () => {
     const stores = new TestStores();
     const ledger = await prepareShards(stores, run, await twoClasses(stores, 2));
-    expect(prepareReport(run, ledger.out, 'running', await summarise(ledger, run), null)).toMatchObject({
+    expect(
+      prepareReport({
+        run,
+        out: ledger.out,
+        state: 'running',
+        summary: await summarise(ledger, run),
+        dataset: null,
+      }),
+    ).toMatchObject({
       state: 'running',
       prepared: 4,
       classes: null,

@@ -41,7 +41,15 @@ export function datasetSource({ dataset, store }: OpenedDataset, split: Split): 
 }
 
 function parseCursor(cursor: SourceCursor): [number, number] {
-  const parsed = cursorSchema.safeParse(JSON.parse(cursor));
+  const parsed = cursorSchema.safeParse(parseJson(cursor));
   if (parsed.success) return parsed.data;
   throw new ImagemillError('CONTRACT_INVALID', `expected a cursor of a dataset's split, got ${cursor}`);
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }

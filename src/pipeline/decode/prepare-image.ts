@@ -47,7 +47,7 @@ export function createImagePreparer({ limits, concurrency }: DecoderOptions): Im
     async prepare(bytes, options) {
       const format = identifyImage(bytes, limits);
       const plain = format === 'png' && options.encoding === 'png' ? readPlainPng(bytes) : undefined;
-      if (plain !== undefined && Math.min(plain.width, plain.height) <= options.shortSide) {
+      if (plain !== undefined && staysAsItIs(plain, options.shortSide, limits)) {
         return { bytes, width: plain.width, height: plain.height, pixels: rgbOfRows(plain) };
       }
       await slots.acquire();
@@ -56,6 +56,10 @@ export function createImagePreparer({ limits, concurrency }: DecoderOptions): Im
       return withDeadline(work, limits.timeoutMs);
     },
   };
+}
+
+function staysAsItIs({ width, height }: Size, shortSide: number, { maxPixels }: DecodeLimits): boolean {
+  return Math.min(width, height) <= shortSide && width * height <= maxPixels;
 }
 
 async function prepareImage(

@@ -8,6 +8,7 @@ import {
   type Preprocessing,
 } from '../../contract/model-card.ts';
 import { embeddingSize, parameterCount, type Architecture } from '../model/architecture.ts';
+import { withoutVelocities } from '../model/checkpoint.ts';
 import { matchArchitecture, plainNames, withInputSize } from '../model/match-architecture.ts';
 import { chooseLabels, METADATA_KEYS, readPreprocessing, type Metadata } from '../model/model-metadata.ts';
 import type { CompileOptions } from '../model/onnx/classifier-ends.ts';
@@ -130,7 +131,7 @@ function readWeights(
 ): { readonly weights: StateDict; readonly metadata: Metadata } {
   if (format === 'pytorch') return { weights: plainNames(readPyTorch(bytes, where)), metadata: new Map() };
   const { tensors, metadata } = readSafetensors(bytes, where);
-  return { weights: plainNames(tensors), metadata: new Map(Object.entries(metadata)) };
+  return { weights: plainNames(withoutVelocities(tensors)), metadata: new Map(Object.entries(metadata)) };
 }
 
 function checked(options: LoadOptions): (base: Preprocessing) => Preprocessing {

@@ -63,6 +63,11 @@ export function modelOfCheckpoint(bytes: Uint8Array, where: string): Uint8Array 
   return writeSafetensors(splitState(tensors).weights, facts);
 }
 
+/** The weights of a file that may be a checkpoint: its velocities are no part of the model. */
+export function withoutVelocities(tensors: StateDict): StateDict {
+  return splitState(tensors).weights;
+}
+
 /**
  * The state of a checkpoint; tensors are views of `bytes`.
  * @param expected what the checkpoint must belong to

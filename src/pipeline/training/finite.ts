@@ -17,8 +17,8 @@ export async function isFiniteState(file: Uint8Array): Promise<boolean> {
   const values = new Float32Array(buffer, byteOffset + start, (byteLength - start) / 4);
   for (let at = 0; at < values.length; at += PIECE_VALUES) {
     let sum = 0;
-    // Zero times anything is zero, except that of infinities and NaN it is NaN.
-    for (const value of values.subarray(at, at + PIECE_VALUES)) sum += value * 0;
+    // A number less itself is zero; infinities and NaN leave NaN.
+    for (const value of values.subarray(at, at + PIECE_VALUES)) sum += value - value;
     if (sum !== 0) return false;
     await nextTurn();
   }

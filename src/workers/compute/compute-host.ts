@@ -86,10 +86,9 @@ export class ComputeHost {
     try {
       return await new Promise<ResultOf<K>>((resolve, reject) => {
         this.#attempts.set(task.token, {
-          // The process answers a task with the result of its kind.
-          resolve: resolve as Attempt['resolve'],
+          resolve,
           reject,
-          onProgress: options.onProgress as Attempt['onProgress'],
+          onProgress: options.onProgress,
           onStep: options.onStep ?? (() => Promise.resolve()),
           onPaused: () => {},
           progressAtMs: Date.now(),

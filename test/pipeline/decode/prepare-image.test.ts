@@ -18,6 +18,7 @@ import {
   QUADRANT_COLOURS,
   truncate,
 } from '../../support/images.ts';
+import { plainPng, pngChunk } from './png-chunks.ts';
 import { colourDistance, decode, outcomeOf, samePixels, shortSide } from './decoding.ts';
 
 function prepare(
@@ -136,6 +137,69 @@ describe('pixels', () => {
     expect(Math.min(...pixels)).toBeGreaterThan(110);
     expect(Math.max(...pixels)).toBeLessThan(145);
   });
+});
+
+describe('a small PNG that is to become the very same PNG', () => {
+  const size = { width: 28, height: 20 };
+  const rgb = makePixels(size);
+  const grey = makeRandomBytes(28 * 20, 4);
+
+  it.each([
+    ['RGB', rgb],
+    ['grey', grey],
+  ])('stays byte for byte: %s', async (_what, stored) => {
+    const bytes = plainPng({ ...size, pixels: stored });
+    const image = await prepare(bytes);
+    expect([image.width, image.height, samePixels(image.bytes, bytes)]).toEqual([28, 20, true]);
+    // RGB, and what the decoder of the pipelines makes of the file.
+    expect(samePixels(image.pixels, await sharp(bytes).toColourspace('srgb').raw().toBuffer())).toBe(true);
+  });
+
+  it.each<[string, () => Uint8Array | Promise<Uint8Array>]>([
+    [
+      'with text',
+      () => plainPng({ ...size, pixels: rgb, extra: pngChunk('tEXt', Buffer.from('Author\0me')) }),
+    ],
+    [
+      'with a resolution',
+      () => plainPng({ ...size, pixels: rgb, extra: pngChunk('pHYs', Buffer.alloc(9, 1)) }),
+    ],
+    ['with filtered rows', () => encodePng({ adaptiveFiltering: true })],
+    ['with a palette', () => makePng({ ...size, kind: 'palette' })],
+    ['with EXIF', () => makePng({ ...size, orientation: 1 })],
+  ])('is encoded again %s, without metadata, and keeps its pixels', async (_what, make) => {
+    const bytes = await make();
+    const image = await prepare(bytes);
+    expect(samePixels(image.bytes, bytes)).toBe(false);
+    expect(samePixels(image.pixels, await pixelsOf(bytes))).toBe(true);
+    expect(samePixels(await pixelsOf(image.bytes), image.pixels)).toBe(true);
+    const text = Buffer.from(image.bytes).toString('latin1');
+    expect(['tEXt', 'eXIf', 'PLTE'].filter((type) => text.includes(type))).toEqual([]);
+  });
+
+  it('is turned upright where EXIF says so', async () => {
+    const image = await prepare(await makePng({ ...size, orientation: 6 }));
+    expect([image.width, image.height]).toEqual([20, 28]);
+  });
+
+  it('is reduced where its shorter side is larger, and becomes JPEG where that is wanted', async () => {
+    const bytes = plainPng({ ...size, pixels: rgb });
+    const reduced = await prepare(bytes, { shortSide: 10 });
+    expect([reduced.width, reduced.height]).toEqual([14, 10]);
+    expect((await sharp((await prepare(bytes, { encoding: 'jpeg' })).bytes).metadata()).format).toBe('jpeg');
+  });
+
+  it('has the limits of every image', async () => {
+    const bytes = plainPng({ ...size, pixels: rgb });
+    expect(await outcomeOf(prepare(bytes, {}, { maxBytes: bytes.length - 1 }))).toBe('IMAGE_TOO_MANY_BYTES');
+    expect(await outcomeOf(prepare(bytes, {}, { maxPixels: 28 * 20 - 1 }))).toBe('IMAGE_TOO_MANY_PIXELS');
+  });
+
+  function encodePng(options: { adaptiveFiltering: boolean }): Promise<Uint8Array> {
+    return sharp(rgb, { raw: { ...size, channels: 3 } })
+      .png(options)
+      .toBuffer();
+  }
 });
 
 describe('encoding', () => {

@@ -1,7 +1,14 @@
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
-import { readPngHeader, readSmallPng, SMALL_IMAGE_PIXELS } from '../../../src/pipeline/decode/small-png.ts';
-import { makeJpeg, makePixels, makePng, truncate } from '../../support/images.ts';
+import {
+  readPlainPng,
+  readPngHeader,
+  readSmallPng,
+  rgbOfRows,
+  SMALL_IMAGE_PIXELS,
+} from '../../../src/pipeline/decode/small-png.ts';
+import { makeJpeg, makePixels, makePng, makeRandomBytes, truncate } from '../../support/images.ts';
+import { plainPng, pngChunk } from './png-chunks.ts';
 
 const SIZE = { width: 28, height: 20 };
 
@@ -58,6 +65,66 @@ describe('readSmallPng', () => {
   it('takes images up to its limit', async () => {
     expect(SMALL_IMAGE_PIXELS).toBe(64 * 64);
     expect(readSmallPng(await makePng({ width: 64, height: 64 }))).toBeDefined();
+  });
+});
+
+const GREY = makeRandomBytes(SIZE.width * SIZE.height, 3);
+
+describe('readPlainPng', () => {
+  it.each([
+    ['RGB', { ...SIZE, pixels: makePixels(SIZE) }],
+    ['grey', { ...SIZE, pixels: GREY }],
+    ['pixels in several chunks', { ...SIZE, pixels: GREY, idatBytes: 100 }],
+  ])('reads %s', (_what, png) => {
+    const bytes = plainPng(png);
+    expect(readPlainPng(bytes)).toEqual(readSmallPng(bytes));
+    expect(readPlainPng(bytes)).toMatchObject(SIZE);
+  });
+
+  it.each([
+    ['text', 'tEXt', Buffer.from('Comment\0hello')],
+    ['EXIF', 'eXIf', Buffer.from('MM\0*\0\0\0\x08\0\0\0\0\0\0', 'latin1')],
+    ['a gamma', 'gAMA', Uint8Array.of(0, 0, 0xb1, 0x8f)],
+    ['a resolution', 'pHYs', Uint8Array.of(0, 0, 11, 19, 0, 0, 11, 19, 1)],
+    ['chunks of others', 'abCd', Uint8Array.of(1)],
+  ])('leaves an image with %s, which only readSmallPng takes', (_what, type, data) => {
+    const bytes = plainPng({ ...SIZE, pixels: GREY, extra: pngChunk(type, data) });
+    expect(readSmallPng(bytes)).toBeDefined();
+    expect(readPlainPng(bytes)).toBeUndefined();
+  });
+
+  it.each([
+    [
+      'a transparent colour',
+      plainPng({ ...SIZE, pixels: GREY, extra: pngChunk('tRNS', Uint8Array.of(0, 9)) }),
+    ],
+    ['filtered rows', plainPng({ ...SIZE, pixels: GREY, filter: 1 })],
+    ['bytes after its end', Buffer.concat([plainPng({ ...SIZE, pixels: GREY }), Buffer.from('PK')])],
+    ['a chunk after its end', Buffer.concat([plainPng({ ...SIZE, pixels: GREY }), pngChunk('tEXt')])],
+    ['no end', plainPng({ ...SIZE, pixels: GREY }).slice(0, -12)],
+    ['too few rows', plainPng({ ...SIZE, height: SIZE.height + 1, pixels: GREY })],
+  ])('leaves an image with %s', (_what, bytes) => {
+    expect(readPlainPng(bytes)).toBeUndefined();
+  });
+});
+
+describe('rgbOfRows', () => {
+  const rgbOf = (bytes: Uint8Array) => {
+    const rows = readPlainPng(bytes);
+    if (rows === undefined) throw new Error('expected a plain PNG');
+    return rgbOfRows(rows);
+  };
+
+  it('gives RGB as it is', () => {
+    const pixels = makePixels(SIZE);
+    expect(Buffer.compare(rgbOf(plainPng({ ...SIZE, pixels })), pixels)).toBe(0);
+  });
+
+  it('gives grey three times, as libvips does', async () => {
+    const bytes = plainPng({ ...SIZE, pixels: GREY });
+    const decoded = await sharp(bytes).toColourspace('srgb').raw().toBuffer();
+    expect(Buffer.compare(rgbOf(bytes), decoded)).toBe(0);
+    expect([...decoded.subarray(0, 3)]).toEqual([GREY[0], GREY[0], GREY[0]]);
   });
 });
 

@@ -162,10 +162,17 @@ function sketchState(
   }
 }
 
-/** By name of the tensor: its relative error, or that of its norm, whichever is larger. */
+/** How far rounding alone may drive two weights apart in some steps, as a part of their size. */
+const WEIGHT_ROUNDING = 2 ** -21;
+
+/**
+ * By name of the tensor: its relative error, or that of its norm, whichever is larger. Weights change little in a few
+ * steps, so that what counts is the error of the change, apart from rounding.
+ */
 export function errorsOf(
   { steps, evaluation, tensors }: CaseResult,
   reference: TrainingReference,
+  weights: StateDict,
 ): Map<string, number> {
   const errors = new Map<string, number>();
   for (const [name, encoded] of Object.entries(reference.tensors)) {
@@ -175,7 +182,9 @@ export function errorsOf(
       distance(actual.samples, expected.samples),
       distance([actual.norm], [expected.norm]),
     );
-    errors.set(name, error);
+    const before = name.startsWith('weight') ? weights.get(name.slice(name.indexOf(':') + 1)) : undefined;
+    const change = before === undefined ? 0 : errorOfChange(actual, expected, sketch(before.data));
+    errors.set(name, Math.max(error, change));
   }
   const compare = (name: string, actual: Statistics | undefined, expected: Statistics): void => {
     errors.set(`${name} loss`, distance([actual?.lossSum ?? Number.NaN], [expected.lossSum]));
@@ -183,4 +192,9 @@ export function errorsOf(
   reference.steps.forEach((expected, index) => compare(`step ${index + 1}`, steps[index], expected));
   compare('evaluation', evaluation, reference.evaluation);
   return errors;
+}
+
+function errorOfChange(actual: Sketch, expected: Sketch, before: Sketch): number {
+  const wrong = distance(actual.samples, expected.samples) - WEIGHT_ROUNDING;
+  return wrong > 0 ? wrong / distance(before.samples, expected.samples) : 0;
 }

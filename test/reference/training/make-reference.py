@@ -9,13 +9,14 @@ images and dropout masks are recipes in TypeScript. Needs Node, torch and numpy 
 
 Among millions of ReLUs and pooling windows there is often one whose decision hangs on the last bits of a float32, and
 moves gradients by a percent: no two programs agree on it. So every step takes the first of several batches for which
-the gradients stay what they are when all weights are changed in their last bits; which one is in `variants`.
+the gradients stay what they are when the sums of all layers change in their last bits; which one is in `variants`.
 
 `--into FOLDER INPUTS` before the names writes the results to FOLDER, from inputs that are in INPUTS already.
 """
 
 import base64
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -28,9 +29,10 @@ from torch.nn import functional
 
 HERE = pathlib.Path(__file__).parent
 SAMPLES = 96
-# Relative changes of the weights, some ten times what rounding does to a sum, and what they may do to a gradient.
-NUDGE = 2.0**-20
-NUDGES = 3
+# What is added to the sums of a layer, as a part of their size: some times what rounding does to them. And what it may
+# do to a gradient.
+NOISE = 2.0**-21
+TRIALS = 3
 STABLE = 3e-5
 
 
@@ -138,27 +140,29 @@ def backward(case, step, variant):
     return logits.detach().clone(), counts
 
 
+def add_noise(module, inputs, output):
+    size = output.detach().square().mean().sqrt()
+    return output + NOISE * size * (2 * torch.rand_like(output) - 1)
+
+
 def is_stable(case, step, variant):
-    """Whether slightly different weights have the same gradients."""
+    """Whether slightly different activations have the same gradients."""
     trained = [parameter for parameter in case.parameters.values() if parameter.requires_grad]
-    weights = [parameter.detach().clone() for parameter in case.parameters.values()]
     backward(case, step, variant)
     expected = [parameter.grad.clone() for parameter in trained]
+    sums = [module for module in case.modules if isinstance(module, (nn.Conv2d, nn.Linear))]
+    hooks = [module.register_forward_hook(add_noise) for module in sums]
     torch.manual_seed(step)
     worst = 0.0
-    for _ in range(NUDGES):
-        with torch.no_grad():
-            for parameter, weight in zip(case.parameters.values(), weights):
-                parameter.copy_(weight * (1 + NUDGE * torch.randint(-1, 2, weight.shape)))
+    for _ in range(TRIALS):
         backward(case, step, variant)
         for gradient, parameter in zip(expected, trained):
             pairs = [(parameter.grad, gradient), (sample(parameter.grad), sample(gradient))]
             worst = max([worst, *(((a - b).norm() / b.norm().clamp(min=1e-30)).item() for a, b in pairs)])
         if worst > STABLE:
             break
-    with torch.no_grad():
-        for parameter, weight in zip(case.parameters.values(), weights):
-            parameter.copy_(weight)
+    for hook in hooks:
+        hook.remove()
     return worst <= STABLE
 
 
@@ -170,7 +174,9 @@ def train(case):
     last = case.spec["steps"] - 1
     for step in range(case.spec["steps"]):
         case.set_masks(step)
-        variants.append(next(v for v in range(case.spec["variants"]) if is_stable(case, step, v)))
+        stable = (variant for variant in range(case.spec["variants"]) if is_stable(case, step, variant))
+        variants.append(next(stable, None))
+        assert variants[-1] is not None, f"step {step}: no batch is stable; raise VARIANTS in cases.ts"
         logits, counts = backward(case, step, variants[-1])
         if step == 0:
             tensors["logits"] = logits
@@ -213,6 +219,7 @@ def write_inputs(folder, names):
 
 
 def main(arguments):
+    torch.set_num_threads(os.cpu_count() or 1)
     target, inputs, names = HERE, None, arguments
     if arguments[:1] == ["--into"]:
         target, inputs, names = pathlib.Path(arguments[1]), pathlib.Path(arguments[2]), arguments[3:]
@@ -221,9 +228,9 @@ def main(arguments):
             inputs = pathlib.Path(temporary)
             write_inputs(temporary, names)
         written = []
-        for path in sorted(inputs.glob("*.json")):
-            written.append(target / path.name)
-            written[-1].write_text(json.dumps(reference(inputs, path.stem), indent=2) + "\n")
+        for name in names or sorted(path.stem for path in inputs.glob("*.json")):
+            written.append(target / f"{name}.json")
+            written[-1].write_text(json.dumps(reference(inputs, name), indent=2) + "\n")
     if target == HERE:
         subprocess.run(["npx", "prettier", "--log-level", "warn", "--write", *map(str, written)], check=True, cwd=HERE)
 

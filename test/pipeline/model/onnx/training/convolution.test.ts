@@ -125,10 +125,9 @@ async function byGraph(geometry: Geometry, tensors: Tensors, form: ConvolutionFo
   const graph = new GraphBuilder();
   const placed = placedOf(geometry);
   const context = { graph, rows: ROWS, form, maskOf: () => '' };
-  const { output, backward } = appendConvolution(context, placed, placed.layer, 'input');
-  const gradients = backward('gradient', true, true);
-  const { input = '' } = { input: gradients.input ?? '' };
-  const names = [output, input, ...gradients.parameters.values()];
+  const differentiated = appendConvolution(context, placed, placed.layer, 'input');
+  const gradients = differentiated.backward('gradient', true, true);
+  const names = [differentiated.output, gradients.input ?? '', ...gradients.parameters.values()];
   const shapes = {
     input: [ROWS, ...placed.input],
     'conv.weight': weightShape(geometry),
