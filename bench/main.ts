@@ -2,10 +2,17 @@
 import { parseArgs } from 'node:util';
 import { benchClassify } from './classify.ts';
 import { benchMemory } from './memory.ts';
+import { benchMnist } from './mnist.ts';
 import { benchPlan } from './plan.ts';
 import { benchTrain } from './train.ts';
 
-const DEFAULT_IMAGES = { classify: 2_400, memory: 20_000, plan: 1_000_000, train: 640 } as const;
+const DEFAULT_IMAGES = {
+  classify: 2_400,
+  memory: 20_000,
+  plan: 1_000_000,
+  train: 640,
+  mnist: 60_000,
+} as const;
 const TRAIN_BATCH_SIZE = 64;
 type Benchmark = keyof typeof DEFAULT_IMAGES;
 
@@ -44,7 +51,8 @@ async function main(): Promise<void> {
   } else if (name === 'train') {
     const steps = Math.max(1, Math.floor(images / TRAIN_BATCH_SIZE));
     await benchTrain({ steps, repetitions, skipPeers: values['skip-peers'], cli });
-  } else if (name === 'memory') await benchMemory({ images, cli });
+  } else if (name === 'mnist') await benchMnist({ cli });
+  else if (name === 'memory') await benchMemory({ images, cli });
   else await benchPlan({ keys: images });
 }
 

@@ -26,6 +26,7 @@ export interface DemoOptions {
   readonly trainImages: number;
   readonly images: number;
   readonly epochs: number;
+  readonly seed: number;
   readonly json: boolean;
 }
 
@@ -80,7 +81,7 @@ export async function demo(context: Context, options: DemoOptions): Promise<numb
       recipe: 'alexnet-small',
       epochs: options.epochs,
       set: [],
-      seed: 0,
+      seed: options.seed,
       checkpointSteps: 200,
       keepCheckpoints: 2,
     }),

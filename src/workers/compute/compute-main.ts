@@ -81,7 +81,7 @@ function work(message: StartMessage, signal: AbortSignal): Promise<ResultOf<Work
       return prepareAttempt(message.task, signal, shared);
     case 'publish':
       return publish(message.task, signal);
-    case 'train':
+    default:
       return training.run(message.task);
   }
 }
