@@ -30,6 +30,12 @@ export interface DemoOptions {
   readonly json: boolean;
 }
 
+/** Where things are in the demo's folder. */
+type Places = Readonly<Record<'training' | 'test' | 'dataset' | 'run' | 'labels', string>>;
+type Say = (line: string) => void;
+
+const COMMON = { new: false, wait: true, json: false, device: 'auto', engine: 'onnxruntime' };
+
 /**
  * `imagemill demo`: handwritten digits, from nothing: prepare a dataset, train AlexNet on it, and label digits it has
  * never seen, a few broken files among them.
@@ -37,73 +43,19 @@ export interface DemoOptions {
 export async function demo(context: Context, options: DemoOptions): Promise<number> {
   const startedAtMs = performance.now();
   const folder = resolve(options.out);
-  const say = (line: string) => context.stderr.write(`${line}\n`);
-  const [training, test] = await Promise.all([readDigits('train'), readDigits('test')]);
-  const places = {
+  const say: Say = (line) => context.stderr.write(`${line}\n`);
+  const places: Places = {
     training: join(folder, 'digits', 'train'),
     test: join(folder, 'digits', 'test'),
     dataset: join(folder, 'dataset'),
     run: join(folder, 'run'),
     labels: join(folder, 'labels'),
   };
-  for (const place of [places.training, places.test]) await mkdir(place, { recursive: true });
-  say(
-    `Writing ${number(options.trainImages)} handwritten digits to train on, ${number(options.images)} to label`,
-  );
-  await writeTars(places.training, training, options.trainImages);
-  await writeFiles(places.test, test, options.images);
-  await writeBrokenFiles(places.test, test.png(0));
-
-  const common = { new: false, wait: true, json: false, device: 'auto', engine: 'onnxruntime' };
+  await writeDigits(places, options, say);
   const quiet: Context = { ...context, stdout: context.stderr };
-  say(`\n$ imagemill prepare ${places.training} --out ${places.dataset} --format png --short-side ${PIXELS}`);
-  const source = { include: [], exclude: [], priority: PRIORITY_DEFAULT.prepare };
-  refuse(
-    await prepare(quiet, `${pathToFileURL(places.training).href}/`, {
-      ...common,
-      ...source,
-      out: places.dataset,
-      shortSide: PIXELS,
-      valFraction: 0.05,
-      seed: 0,
-      shardSize: DIGITS_PER_TAR,
-      format: 'png',
-    }),
-    [EXIT.done],
-  );
-  say(
-    `\n$ imagemill train ${places.dataset} --out ${places.run} --recipe alexnet-small --epochs ${options.epochs}`,
-  );
-  refuse(
-    await train(quiet, places.dataset, {
-      ...common,
-      out: places.run,
-      recipe: 'alexnet-small',
-      epochs: options.epochs,
-      set: [],
-      seed: options.seed,
-      checkpointSteps: 200,
-      keepCheckpoints: 2,
-    }),
-    [EXIT.done],
-  );
-  const model = join(places.run, ledgerKeys.best);
-  say(`\n$ imagemill classify ${places.test} --model ${model} --out ${places.labels}`);
-  refuse(
-    await classify(quiet, `${pathToFileURL(places.test).href}/`, {
-      ...common,
-      ...source,
-      priority: PRIORITY_DEFAULT.classify,
-      model,
-      out: places.labels,
-      topK: 3,
-      crops: 1,
-      shardSize: SHARD_SIZE,
-      format: 'parquet',
-      embeddings: false,
-    }),
-    [EXIT.itemErrors],
-  );
+  await prepareDigits(quiet, places, say);
+  const model = await trainOnDigits(quiet, places, options, say);
+  await labelDigits(quiet, places, model, say);
   const { rows, right } = await compare(context, places.labels, say);
   const seconds = (performance.now() - startedAtMs) / 1_000;
   const accuracy = right / rows;
@@ -117,6 +69,77 @@ export async function demo(context: Context, options: DemoOptions): Promise<numb
     );
   }
   return EXIT.done;
+}
+
+async function writeDigits(places: Places, { trainImages, images }: DemoOptions, say: Say): Promise<void> {
+  const [training, test] = await Promise.all([readDigits('train'), readDigits('test')]);
+  for (const place of [places.training, places.test]) await mkdir(place, { recursive: true });
+  say(`Writing ${number(trainImages)} handwritten digits to train on, ${number(images)} to label`);
+  await writeTars(places.training, training, trainImages);
+  await writeFiles(places.test, test, images);
+  await writeBrokenFiles(places.test, test.png(0));
+}
+
+async function prepareDigits(context: Context, { training, dataset }: Places, say: Say): Promise<void> {
+  say(`\n$ imagemill prepare ${training} --out ${dataset} --format png --short-side ${PIXELS}`);
+  const exitCode = await prepare(context, `${pathToFileURL(training).href}/`, {
+    ...COMMON,
+    include: [],
+    exclude: [],
+    priority: PRIORITY_DEFAULT.prepare,
+    out: dataset,
+    shortSide: PIXELS,
+    valFraction: 0.05,
+    seed: 0,
+    shardSize: DIGITS_PER_TAR,
+    format: 'png',
+  });
+  refuse(exitCode, [EXIT.done]);
+}
+
+/** @returns the model's file */
+async function trainOnDigits(
+  context: Context,
+  { dataset, run }: Places,
+  { epochs, seed }: DemoOptions,
+  say: Say,
+): Promise<string> {
+  say(`\n$ imagemill train ${dataset} --out ${run} --recipe alexnet-small --epochs ${epochs}`);
+  const exitCode = await train(context, dataset, {
+    ...COMMON,
+    out: run,
+    recipe: 'alexnet-small',
+    epochs,
+    set: [],
+    seed,
+    checkpointSteps: 200,
+    keepCheckpoints: 2,
+  });
+  refuse(exitCode, [EXIT.done]);
+  return join(run, ledgerKeys.best);
+}
+
+async function labelDigits(
+  context: Context,
+  { test, labels }: Places,
+  model: string,
+  say: Say,
+): Promise<void> {
+  say(`\n$ imagemill classify ${test} --model ${model} --out ${labels}`);
+  const exitCode = await classify(context, `${pathToFileURL(test).href}/`, {
+    ...COMMON,
+    include: [],
+    exclude: [],
+    priority: PRIORITY_DEFAULT.classify,
+    model,
+    out: labels,
+    topK: 3,
+    crops: 1,
+    shardSize: SHARD_SIZE,
+    format: 'parquet',
+    embeddings: false,
+  });
+  refuse(exitCode, [EXIT.itemErrors]);
 }
 
 /** A step that ended otherwise than it should ends the demo; the step has said why. */

@@ -39,7 +39,6 @@ export const prepareJob = defineDocument('prepare-job', 1, {
   shard: shardIndexSchema,
   items: z.number().int().positive(),
 });
-export type PrepareJob = z.infer<typeof prepareJob.schema>;
 
 /** Queue `train`: one epoch. The next one is enqueued when its checkpoint is committed. */
 export const trainJob = defineDocument('train-job', 1, {

@@ -32,9 +32,12 @@ describe('readDigits', () => {
   );
 
   it('has every digit, some 6,000 times', async () => {
-    const { count, label } = await readDigits('train');
+    const digits = await readDigits('train');
     const counts = Array<number>(10).fill(0);
-    for (let index = 0; index < count; index++) counts[label(index)] = (counts[label(index)] ?? 0) + 1;
+    for (let index = 0; index < digits.count; index++) {
+      const label = digits.label(index);
+      counts[label] = (counts[label] ?? 0) + 1;
+    }
     expect(Math.min(...counts)).toBe(5_421);
     expect(Math.max(...counts)).toBe(6_742);
   });

@@ -22,7 +22,14 @@ beforeAll(async () => {
   workspace = await createWorkspace(1);
   await writeClasses(at('photos'), CLASSES, 10);
   const { code } = await imagemill(
-    ...['prepare', at('photos'), '--out', at('dataset'), '--val-fraction', '0.5', '--format', 'png'],
+    'prepare',
+    at('photos'),
+    '--out',
+    at('dataset'),
+    '--val-fraction',
+    '0.5',
+    '--format',
+    'png',
   );
   expect(code).toBe(0);
 }, 60_000);

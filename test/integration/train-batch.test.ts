@@ -44,11 +44,10 @@ afterAll(async () => {
 async function submit(name: string, ...settings: string[]): Promise<string> {
   const plain = ['augmentation.crop.kind=center-crop', `augmentation.crop.resizeTo=${SIDE}`];
   const { code, stderr } = await runCli(
-    [
-      ...['train', at('dataset'), '--out', at(name), '--recipe', 'alexnet-small', '--no-wait'],
-      ...['--seed', String(SEED), '--batch-size', String(BATCH), '--epochs', '3'],
-      ...[...plain, 'microBatchSize=2', ...settings].flatMap((setting) => ['--set', setting]),
-    ],
+    ['train', at('dataset'), '--out', at(name), '--recipe', 'alexnet-small', '--no-wait'].concat(
+      ['--seed', String(SEED), '--batch-size', String(BATCH), '--epochs', '3'],
+      [...plain, 'microBatchSize=2', ...settings].flatMap((setting) => ['--set', setting]),
+    ),
     env,
   );
   expect([code, stderr]).toEqual([0, '']);
@@ -185,16 +184,17 @@ describe('imagemill train-batch', { timeout: 60_000 }, () => {
 });
 
 describe('a training run', { timeout: 60_000 }, () => {
-  it('has no rows, and says so; runs and status know it', async () => {
+  it('has no rows, and says so; runs, status and resume know it', async () => {
     const run = at('plain');
     const { run: id } = runDocument.decode(readFileSync(join(run, 'run.json')), run);
-    const [rows, errors, runs, status, json] = await Promise.all(
+    const [rows, errors, runs, status, json, resumed] = await Promise.all(
       [
         ['results', run],
         ['results', run, '--errors'],
         ['runs'],
         ['status', run],
         ['status', id, '--json'],
+        ['resume', id, '--no-wait'],
       ].map((args) => runCli(args, env)),
     );
     expect([rows?.code, rows?.stdout, rows?.stderr]).toEqual([
@@ -210,6 +210,11 @@ describe('a training run', { timeout: 60_000 }, () => {
     expect(status?.stdout).toBe(
       `${id} running: alexnet-small, 0 of 3 epochs\nout:    file://${run}/\ndone:   0.0 %\n`,
     );
+    expect([resumed?.code, resumed?.stderr, resumed?.stdout]).toEqual([
+      0,
+      '',
+      `${id} running: alexnet-small, 0 of 3 epochs\nout:    file://${run}/\n`,
+    ]);
     expect(JSON.parse(json?.stdout ?? '')).toEqual({
       run: id,
       state: 'running',

@@ -54,10 +54,8 @@ function expectNothingWritten(): void {
 }
 
 const prepare = (source: string, ...more: string[]) => ['prepare', source, '--out', at('out'), ...more];
-const train = (...more: string[]) => [
-  ...['train', at('dataset'), '--out', at('out'), '--recipe', 'alexnet-small', '--batch-size', '4'],
-  ...more,
-];
+const train = (...more: string[]) =>
+  ['train', at('dataset'), '--out', at('out'), '--recipe', 'alexnet-small', '--batch-size', '4'].concat(more);
 const evaluate = (...more: string[]) => ['evaluate', at('dataset'), '--out', at('out'), ...more];
 const trainOn = (dataset: string) => ['train', at(dataset), '--out', at('out')];
 
@@ -207,6 +205,10 @@ const TIMES: Case[] = [
   ],
 ];
 
+function filesOf(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' }).toSorted();
+}
+
 /** One clear line, and the exit code of wrong use. */
 async function expectRefusal(
   args: readonly string[],
@@ -271,7 +273,7 @@ describe('bad input that meets a run', { timeout: 60_000 }, () => {
   });
 
   it('an output that holds another run is left as it is', async () => {
-    const before = readdirSync(at('dataset'), { recursive: true }).sort();
+    const before = filesOf(at('dataset'));
     await expectRefusal(
       ['train', at('dataset'), '--out', at('dataset'), '--recipe', 'alexnet-small', '--batch-size', '4'],
       /dataset\/ holds r-\w{26} \(a prepare run\); use another --out, or --new \[OUTPUT_HOLDS_ANOTHER_RUN\]/,
@@ -280,7 +282,7 @@ describe('bad input that meets a run', { timeout: 60_000 }, () => {
       ['evaluate', at('dataset'), '--model', workspace.model, '--out', at('dataset')],
       /\(a prepare run\).*\[OUTPUT_HOLDS_ANOTHER_RUN\]/,
     );
-    expect(readdirSync(at('dataset'), { recursive: true }).sort()).toEqual(before);
+    expect(filesOf(at('dataset'))).toEqual(before);
     expectNothingWritten();
   });
 });

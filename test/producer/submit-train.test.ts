@@ -97,7 +97,11 @@ describe('submitTrain', () => {
 
   it.each<[Partial<TrainRequest>, string, string]>([
     [{ dataset: 'memory://nothing/' }, 'DATASET_NOT_FOUND', 'memory://nothing/'],
-    [{ settings: [] }, 'DATASET_TOO_SMALL', 'expected at least a batch of 128 training images, got'],
+    [
+      { settings: ['batchSize=99'] },
+      'DATASET_TOO_SMALL',
+      'expected at least a batch of 99 training images, got',
+    ],
     [{ settings: ['batchSize=4', 'epoch=3'] }, 'RECIPE_INVALID', 'did you mean epochs?'],
     [{ recipe: 'alexnet-smal' }, 'RECIPE_INVALID', 'did you mean alexnet-small?'],
     [{ init: 'memory://models/gone.pth' }, 'MODEL_NOT_FOUND', 'memory://models/gone.pth'],

@@ -14,7 +14,14 @@ import type { BatchColour, MicroBatch, TrainerSpec } from '../../../src/pipeline
 export const STEPS = 10;
 export const EPOCH = 3;
 /** Batches that a step has to choose from: see make-reference.py. */
-export const VARIANTS = 32;
+export const VARIANTS = 64;
+/** With the rate the references were made with: tuning the recipe must not ask for new ones. */
+const SMALL: Recipe = {
+  ...RECIPES['alexnet-small'],
+  learningRate: 0.03,
+  batchSize: 128,
+  microBatchSize: 128,
+};
 /** What `preprocessingOf` subtracts where the recipe asks for the dataset's mean. */
 const MEAN_PIXEL: [number, number, number] = [124, 117, 104];
 
@@ -74,7 +81,7 @@ const ODD_SIZES: Architecture = {
   name: 'odd-sizes',
   classes: 4,
   input: { channels: 3, height: 61, width: 53 },
-  preprocessing: preprocessingOf(RECIPES['alexnet-small'], { meanPixel: MEAN_PIXEL }),
+  preprocessing: preprocessingOf(SMALL, { meanPixel: MEAN_PIXEL }),
   blocks: [
     {
       name: 'features',
@@ -102,19 +109,19 @@ export const TRAINING_CASES: readonly TrainingCase[] = [
   caseOf('alexnet-2012', RECIPES['alexnet-2012'], { batchSize: 2 }),
   caseOf('alexnet-caffe', RECIPES['alexnet-caffe'], { batchSize: 2 }),
   caseOf('alexnet-owt', RECIPES['alexnet-owt'], { batchSize: 2 }),
-  caseOf('alexnet-small', RECIPES['alexnet-small'], { batchSize: 4 }),
-  caseOf('tanh', RECIPES['alexnet-small'], { batchSize: 4, recipe: { activation: 'tanh' } }),
-  caseOf('nesterov-label-smoothing', RECIPES['alexnet-small'], {
+  caseOf('alexnet-small', SMALL, { batchSize: 4 }),
+  caseOf('tanh', SMALL, { batchSize: 4, recipe: { activation: 'tanh' } }),
+  caseOf('nesterov-label-smoothing', SMALL, {
     batchSize: 4,
     recipe: { nesterov: true, labelSmoothing: 0.1 },
   }),
-  caseOf('frozen-features', RECIPES['alexnet-small'], {
+  caseOf('frozen-features', SMALL, {
     batchSize: 4,
     recipe: { freeze: ['features'] },
   }),
-  caseOf('colour', RECIPES['alexnet-small'], { batchSize: 4, colour: true }),
-  caseOf('micro-batches', RECIPES['alexnet-small'], { batchSize: 6, microBatchSize: 2 }),
-  caseOf('odd-sizes', RECIPES['alexnet-small'], { batchSize: 3, architecture: ODD_SIZES }),
+  caseOf('colour', SMALL, { batchSize: 4, colour: true }),
+  caseOf('micro-batches', SMALL, { batchSize: 6, microBatchSize: 2 }),
+  caseOf('odd-sizes', SMALL, { batchSize: 3, architecture: ODD_SIZES }),
 ];
 
 /** @throws RangeError unknown name */
