@@ -26,7 +26,7 @@ import type { RunCache } from './run-cache.ts';
 const TOKEN_BYTES = 10;
 const PROGRESS_INTERVAL_MS = 1_000;
 /** How often a running epoch looks for the run's tombstone. */
-const CANCELLATION_INTERVAL_MS = 5_000;
+const CANCELLATION_INTERVAL_MS = 2_000;
 
 export interface TrainProcessorOptions {
   readonly compute: ComputeHost;
