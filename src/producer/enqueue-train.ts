@@ -14,7 +14,7 @@ const EPOCH_ATTEMPTS = 5;
 export async function enqueueTrain(
   ledger: RunLedger,
   run: TrainRun,
-  queues: Queues,
+  queues: Pick<Queues, 'addEpochJob' | 'findEpochJob'>,
   options: { priority: number; startAt?: Date; now?: Date },
 ): Promise<string> {
   const now = options.now ?? new Date();

@@ -1,7 +1,6 @@
 import { ImagemillError } from '../contract/errors.ts';
 import { isTrainRun } from '../contract/run.ts';
 import type { TrainScheduleJob } from '../contract/jobs.ts';
-import type { Queues } from '../queue/queues.ts';
 import { ledgerKeys } from '../storage/ledger-keys.ts';
 import type { ObjectStore, StoreResolver } from '../storage/object-store.ts';
 import type { RunIndex } from '../storage/run-index.ts';
@@ -22,7 +21,7 @@ export async function startScheduledTrain(
   schedule: TrainScheduleJob,
   resolver: StoreResolver,
   index: RunIndex,
-  queues: Queues,
+  queues: Parameters<typeof enqueueTrain>[2],
 ): Promise<string> {
   const { priority, ...request } = schedule;
   const earlier = await earlierRuns(resolver.open(schedule.out));

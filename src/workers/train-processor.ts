@@ -29,11 +29,11 @@ const PROGRESS_INTERVAL_MS = 1_000;
 const CANCELLATION_INTERVAL_MS = 2_000;
 
 export interface TrainProcessorOptions {
-  readonly compute: ComputeHost;
+  readonly compute: Pick<ComputeHost, 'run' | 'pause' | 'resume'>;
   readonly runs: RunCache;
-  readonly queues: Queues;
+  readonly queues: Pick<Queues, 'addEpochJob'>;
   /** Who has the device; undefined where this worker does not label. */
-  readonly turns: DeviceTurns | undefined;
+  readonly turns: Pick<DeviceTurns, 'train'> | undefined;
   readonly attempts: number;
   readonly workerName: string;
   readonly logger: Logger;
