@@ -31,10 +31,17 @@ export class DeviceTurns {
   readonly #queues: Pick<Queues, 'hasMoreUrgent'>;
   readonly #labelling: LabellingWorker;
   #release: NodeJS.Timeout | null = null;
+  /** Priority of the training that has the device, or waits for it; null where there is none. */
+  #holder: number | null = null;
 
   constructor(queues: Pick<Queues, 'hasMoreUrgent'>, labelling: LabellingWorker) {
     this.#queues = queues;
     this.#labelling = labelling;
+  }
+
+  /** Whether a shard of this priority may have the device now: beside training, only what is more urgent. */
+  admits(priority: number): boolean {
+    return this.#holder === null || priority < this.#holder;
   }
 
   /**
@@ -50,6 +57,7 @@ export class DeviceTurns {
     work: () => Promise<R>,
   ): Promise<R> {
     if (this.#release !== null) clearTimeout(this.#release);
+    this.#holder = priority;
     const ended = new AbortController();
     let watching = Promise.resolve();
     try {
@@ -60,7 +68,10 @@ export class DeviceTurns {
     } finally {
       ended.abort();
       await watching;
-      this.#release = setTimeout(() => this.#labelling.resume(), RELEASE_DELAY_MS);
+      this.#release = setTimeout(() => {
+        this.#holder = null;
+        this.#labelling.resume();
+      }, RELEASE_DELAY_MS);
       this.#release.unref();
     }
   }

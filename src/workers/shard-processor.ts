@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { Job, Processor } from 'bullmq';
+import { DelayedError, type Job, type Processor } from 'bullmq';
 import { SPLITS } from '../contract/dataset.ts';
 import { ImagemillError } from '../contract/errors.ts';
 import { classifyJob, prepareJob, type ShardProgress } from '../contract/jobs.ts';
@@ -12,6 +12,8 @@ import { endJob } from './job-outcome.ts';
 import type { RunCache } from './run-cache.ts';
 
 const TOKEN_BYTES = 10;
+/** How long a shard that must wait for training stays away. */
+const HAND_BACK_MS = 2_000;
 const PROGRESS_INTERVAL_MS = 1_000;
 
 /** What is done to a shard; also the name of its queue. */
@@ -23,6 +25,8 @@ export interface ShardProcessorOptions {
   readonly kind: ShardWork;
   readonly compute: ComputeHost;
   readonly runs: RunCache;
+  /** Whether a shard of this priority may have the device now; it always may where this is undefined. */
+  readonly admits?: (priority: number) => boolean;
   /** Name of this worker, kept in commits. */
   readonly workerName: string;
   readonly logger: Logger;
@@ -31,6 +35,7 @@ export interface ShardProcessorOptions {
 /** Processor of a queue of shards: parse → run → commit → map the fault. */
 export function createShardProcessor(options: ShardProcessorOptions): Processor<unknown, ShardProgress> {
   return async (job, token, signal) => {
+    if (options.admits?.(job.opts.priority ?? 0) === false) await handBack(job, token);
     try {
       return await processShard(job, signal ?? new AbortController().signal, options);
     } catch (error) {
@@ -38,6 +43,12 @@ export function createShardProcessor(options: ShardProcessorOptions): Processor<
       return endJob(job, token, signal, error);
     }
   };
+}
+
+/** It came along with more urgent shards; training goes first. No attempt is used. Never returns. */
+async function handBack(job: Job, token: string | undefined): Promise<never> {
+  await job.moveToDelayed(Date.now() + HAND_BACK_MS, token);
+  throw new DelayedError();
 }
 
 async function processShard(

@@ -78,11 +78,13 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
   if (serves(QUEUES.prepare)) {
     open(QUEUES.prepare, SHARDS_IN_PROGRESS, createShardProcessor({ kind: 'prepare', ...shared }));
   }
+  let turns: DeviceTurns | undefined;
+  const admits = (priority: number) => turns?.admits(priority) ?? true;
   const labelling = serves(QUEUES.classify)
-    ? open(QUEUES.classify, SHARDS_IN_PROGRESS, createShardProcessor({ kind: 'classify', ...shared }))
+    ? open(QUEUES.classify, SHARDS_IN_PROGRESS, createShardProcessor({ kind: 'classify', admits, ...shared }))
     : undefined;
   if (serves(QUEUES.train)) {
-    const turns = labelling === undefined ? undefined : turnsOf(labelling, queues);
+    turns = labelling === undefined ? undefined : turnsOf(labelling, queues);
     // While labelling rests it does not look for shards of workers that died; they may be urgent.
     if (labelling !== undefined) workers.push(openStallWatch(QUEUES.classify, options));
     const attempts = settings.shardAttempts;

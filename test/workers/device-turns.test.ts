@@ -56,6 +56,7 @@ function scene() {
     training,
     queues,
     stop,
+    admits: (priority: number) => turns.admits(priority),
     train: () => turns.train(PRIORITY, training, stop.signal, work),
     wait: (...priorities: number[]) => (waiting = priorities),
     end: (error?: Error) => end(error),
@@ -240,5 +241,19 @@ describe('DeviceTurns', () => {
     expect(at.training.pause).toHaveBeenCalledTimes(2);
     at.end();
     await trained;
+  });
+
+  it('admits beside training, and until the device is released, only what is more urgent', async () => {
+    const { admits, train, end } = scene();
+    expect([0, 99, 100, 200].map(admits)).toEqual([true, true, true, true]);
+    const trained = train();
+    await vi.advanceTimersByTimeAsync(10);
+    expect([0, 99, 100, 200].map(admits)).toEqual([true, true, false, false]);
+    end();
+    await vi.advanceTimersByTimeAsync(10);
+    await trained;
+    expect(admits(200)).toBe(false);
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(admits(200)).toBe(true);
   });
 });
