@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 import { CommanderError } from 'commander';
+import { exitCodeOf, type CommandProgress } from './commands/context.ts';
 import { createProgram } from './commands/program.ts';
-import { asImagemillError, ERROR_CATALOGUE, EXIT } from './contract/errors.ts';
+import { asImagemillError, EXIT } from './contract/errors.ts';
 
 /** Ends the process with the command's exit code; every fault is one line on stderr. */
 async function main(): Promise<void> {
@@ -13,18 +14,23 @@ async function main(): Promise<void> {
   // Node 20 is supported here for as long as it is supported there; the warning is not for users of this command.
   process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
   let exitCode: number = EXIT.done;
-  const program = createProgram(process, (code) => {
-    exitCode = code;
-  });
+  const progress: CommandProgress = { enqueued: false };
+  const program = createProgram(
+    process,
+    (code) => {
+      exitCode = code;
+    },
+    progress,
+  );
   try {
     await program.parseAsync();
   } catch (error) {
-    exitCode = explain(error);
+    exitCode = explain(error, progress);
   }
   process.exit(exitCode);
 }
 
-function explain(error: unknown): number {
+function explain(error: unknown, progress: CommandProgress): number {
   if (error instanceof CommanderError) {
     // --help and --version end the same way, having said what they had to say.
     if (error.exitCode === 0) return EXIT.done;
@@ -36,8 +42,7 @@ function explain(error: unknown): number {
   if (fault.code === 'INTERNAL' && process.env['IMAGEMILL_LOG_LEVEL'] === 'debug') {
     process.stderr.write(`${(fault.cause as Error | undefined)?.stack ?? ''}\n`);
   }
-  const { scope } = ERROR_CATALOGUE[fault.code];
-  return scope === 'use' || scope === 'service' ? EXIT.usage : EXIT.failed;
+  return exitCodeOf(fault, progress);
 }
 
 function oneLine(text: string): string {

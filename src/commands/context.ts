@@ -1,4 +1,5 @@
 import { readSettings, type Settings } from '../config/environment.ts';
+import { EXIT, type ImagemillError } from '../contract/errors.ts';
 import type { StoreResolver } from '../storage/object-store.ts';
 import { createStoreResolver } from '../storage/resolver.ts';
 import { RunIndex } from '../storage/run-index.ts';
@@ -15,13 +16,28 @@ export interface Context {
   readonly stderr: NodeJS.WriteStream;
   /** Aborted by the first SIGINT or SIGTERM. */
   readonly interrupted: AbortSignal;
+  readonly progress: CommandProgress;
+}
+
+export interface CommandProgress {
+  /** Becomes true before the first job may be on a queue: a fault before that leaves nothing behind. */
+  enqueued: boolean;
 }
 
 /** What a command does. @returns the exit code */
 export type Handler = (context: Context) => Promise<number>;
 
+/**
+ * The exit code of a command that a fault has ended. What is wrong before anything was enqueued is wrong use, or a
+ * service that is not there: in both cases the same command can simply be given again.
+ */
+export function exitCodeOf({ code, scope }: ImagemillError, { enqueued }: CommandProgress): number {
+  if (scope === 'use') return EXIT.usage;
+  return enqueued || code === 'INTERNAL' ? EXIT.failed : EXIT.usage;
+}
+
 /** @throws ImagemillError CONFIG_INVALID */
-export function createContext(process: NodeJS.Process): Context {
+export function createContext(process: NodeJS.Process, progress: CommandProgress): Context {
   const settings = readSettings(process.env);
   const resolver = createStoreResolver({ s3: settings.s3 });
   const interruption = new AbortController();
@@ -37,5 +53,6 @@ export function createContext(process: NodeJS.Process): Context {
     stdoutIsTerminal: process.stdout.isTTY,
     stderr: process.stderr,
     interrupted: interruption.signal,
+    progress,
   };
 }

@@ -4,7 +4,7 @@ import { PRIORITY_DEFAULT, PRIORITY_MAX, QUEUE_NAMES, type QueueName } from '../
 import { PART_FORMATS } from '../contract/rows.ts';
 import { BATCH_SIZE_MAX, SHARD_SIZE_MAX, TOP_K_MAX } from '../contract/run.ts';
 import { classify, type ClassifyOptions } from './classify.ts';
-import { createContext, type Handler } from './context.ts';
+import { createContext, type CommandProgress, type Handler } from './context.ts';
 import { demo } from './demo.ts';
 import { addModelCommands } from './model.ts';
 import {
@@ -28,9 +28,15 @@ import { dev, worker } from './worker.ts';
 /**
  * The command table.
  * @param onExit receives the exit code of the command that ran
+ * @param progress is kept up to date, for the exit code of a command that throws
  */
-export function createProgram(process: NodeJS.Process, onExit: (code: number) => void): Command {
-  const run = async (handler: Handler): Promise<void> => onExit(await handler(createContext(process)));
+export function createProgram(
+  process: NodeJS.Process,
+  onExit: (code: number) => void,
+  progress: CommandProgress = { enqueued: false },
+): Command {
+  const run = async (handler: Handler): Promise<void> =>
+    onExit(await handler(createContext(process, progress)));
   const program = new Command('imagemill')
     .description(
       'Labels image collections in object storage in bulk, as jobs on a Redis queue that GPU workers pull.',

@@ -142,7 +142,7 @@ function addTrain(program: Command, run: Run): void {
     .addOption(
       new Option(
         '--cron <expression>',
-        'a run at every such time, each from the best of the one before',
+        'a run at every such time, each from the best of the one before; none starts while one goes on',
       ).conflicts(['at']),
     )
     .addOption(priority(PRIORITY_DEFAULT.train))

@@ -72,6 +72,7 @@ export async function withQueues<R>(
     await checkRedis(redisUrl);
     const queues = new Queues({ redisUrl, prefix });
     try {
+      context.progress.enqueued = true;
       return await work(queues, { redisUrl, prefix });
     } finally {
       await queues.close();
@@ -83,6 +84,7 @@ export async function withQueues<R>(
   let worker: RunningWorker | undefined;
   try {
     worker = await startLocalWorker({ ...context, logger: commandLogger(context) }, target, local);
+    context.progress.enqueued = true;
     return await work(queues, target);
   } finally {
     await worker?.close();

@@ -6,7 +6,7 @@
 /**
  * Who has to act, which also decides the exit code of a command:
  * `use` (the command was wrong, exit 2), `item` (one image, recorded in `errors/`, exit 3),
- * `run` (the run cannot go on, exit 1), `service` (Redis, store or device: exit 2 before a run exists, else 1).
+ * `run` (the run cannot go on) and `service` (Redis, store or device): exit 2 before anything is enqueued, else 1.
  */
 export type ErrorScope = 'use' | 'item' | 'run' | 'service';
 
