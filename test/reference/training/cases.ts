@@ -14,7 +14,7 @@ import type { BatchColour, MicroBatch, TrainerSpec } from '../../../src/pipeline
 export const STEPS = 10;
 export const EPOCH = 3;
 /** Batches that a step has to choose from: see make-reference.py. */
-export const VARIANTS = 64;
+export const VARIANTS = 256;
 /** With the rate the references were made with: tuning the recipe must not ask for new ones. */
 const SMALL: Recipe = {
   ...RECIPES['alexnet-small'],

@@ -31,7 +31,7 @@ from torch.nn import functional
 HERE = pathlib.Path(__file__).parent
 SAMPLES = 96
 # What shadows add to the sums of a layer, or take from them, as a part of their size: several times what rounding does.
-NOISE = 2.0**-20
+NOISE = 2.0**-19
 SHADOW_PAIRS = 2
 # How far the gradients of a shadow may be from the others.
 STABLE = 5e-5
@@ -144,13 +144,13 @@ def backward(case, step, variant):
 
 
 class Shadow(Case):
-    """Adds noise of one sign to what every layer sums up; its pair takes the same away."""
+    """Adds noise of one sign to what every layer sums up or normalises; its pair takes the same away."""
 
     def __init__(self, folder, name, pair, sign):
         super().__init__(folder, name)
         self.pair, self.sign, self.generator = pair, sign, torch.Generator()
         for module in self.modules:
-            if isinstance(module, (nn.Conv2d, nn.Linear)):
+            if isinstance(module, (nn.Conv2d, nn.Linear, nn.LocalResponseNorm)):
                 module.register_forward_hook(self.add_noise)
 
     def add_noise(self, module, inputs, output):
@@ -190,6 +190,7 @@ def train(folder, name):
         tried = ((variant, stable_backward(case, shadows, step, variant)) for variant in range(case.spec["variants"]))
         variant, results = next((entry for entry in tried if entry[1] is not None), (None, None))
         assert variant is not None, f"{name}, step {step}: no batch is stable; raise VARIANTS in cases.ts"
+        print(f"{name}, step {step}: batch {variant} is stable", file=sys.stderr)
         logits, counts = results
         if step == 0:
             tensors["logits"] = logits
