@@ -106,7 +106,8 @@ const ODD_SIZES: Architecture = {
 
 /** Recipes as they are, but for batches of a few images; then, on the small net, what they can be set to. */
 export const TRAINING_CASES: readonly TrainingCase[] = [
-  caseOf('alexnet-2012', RECIPES['alexnet-2012'], { batchSize: 2 }),
+  // One image: with twice as many ReLUs before a normalisation, hardly any batch is stable for all of ten steps.
+  caseOf('alexnet-2012', RECIPES['alexnet-2012'], { batchSize: 1 }),
   caseOf('alexnet-caffe', RECIPES['alexnet-caffe'], { batchSize: 2 }),
   caseOf('alexnet-owt', RECIPES['alexnet-owt'], { batchSize: 2 }),
   caseOf('alexnet-small', SMALL, { batchSize: 4 }),
