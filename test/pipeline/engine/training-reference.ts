@@ -94,7 +94,7 @@ export async function runCase(
   return { steps, evaluation, tensors };
 }
 
-/** A micro-batch at a time; the last one is filled up with the first items again, which must not count. */
+/** A micro-batch at a time, filled up with the first items again, which must not count; one image fills its own. */
 async function evaluate(
   { spec }: TrainingCase,
   trainer: OnnxruntimeTrainer,
@@ -107,8 +107,9 @@ async function evaluate(
     colour: null,
   };
   const parts: BatchStatistics[] = [];
-  for (let first = 0; first < batchSize; first += rows - 1) {
-    const count = Math.min(rows - 1, batchSize - first);
+  const counted = Math.max(1, rows - 1);
+  for (let first = 0; first < batchSize; first += counted) {
+    const count = Math.min(counted, batchSize - first);
     parts.push(await trainer.evaluate(partOf(doubled, first, first + rows), count));
   }
   return total(parts);
