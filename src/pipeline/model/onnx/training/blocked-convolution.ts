@@ -1,48 +1,40 @@
-/** Convolutions without stride over blocks of channels, the gradient of the weights as one large product. */
+/** Convolutions without stride over blocks of channels, all of their gradients included. */
 import { NCHWC_DOMAIN, type GraphBuilder } from '../graph-builder.ts';
-import {
-  concat,
-  type PlainConv,
-  type PlainDifferentiated,
-  type PlainParameters,
-} from './plain-convolution.ts';
+import type { PlainConv, PlainDifferentiated, PlainParameters } from './plain-convolution.ts';
 import { standardConvolution } from './standard-convolution.ts';
+
+/** Order of the axes: (rows, channels, height, width) or (rows, height, width, channels). */
+type ImageLayout = 'channels-first' | 'channels-last';
 
 /**
  * Blocked operators where the channels fill whole blocks, standard ones elsewhere.
  * @param block channels of a block
+ * @param layout of `images`; whatever else has channels has them first
  */
 export function blockedConvolution(
   graph: GraphBuilder,
   block: number,
   conv: PlainConv,
-  input: string,
+  images: string,
   parameters: PlainParameters,
-): PlainDifferentiated {
-  const pixels = graph.node('Transpose', [input], { perm: [0, 2, 3, 1] });
-  return channelsLastConvolution(graph, block, conv, pixels, parameters);
-}
-
-/**
- * The same over pixels, (rows, height, width, channels): a window is a few runs of whole pixels there.
- */
-export function channelsLastConvolution(
-  graph: GraphBuilder,
-  block: number,
-  conv: PlainConv,
-  input: string,
-  parameters: PlainParameters,
+  layout: ImageLayout = 'channels-first',
 ): PlainDifferentiated {
   const { channels, out, kernel, pad } = conv;
   const { weight, bias } = parameters;
-  const weightGradient = (gradient: string): string => productOfWindows(graph, conv, input, gradient);
+  const isBlocked = channels % block === 0 && out % block === 0;
+  const weightGradient = (gradient: string): string => {
+    const planes = planesOf(graph, block, conv, images, layout);
+    if (out % block !== 0)
+      return standardConvolution(graph, conv, planes, parameters).weightGradient(gradient);
+    return crossConvolve(graph, block, conv, planes, gradient);
+  };
   // Mirrored kernels need a padding of kernel − 1 − pad, which must not be negative.
-  if (channels % block !== 0 || out % block !== 0 || pad >= kernel) {
-    const planes = graph.node('Transpose', [input], { perm: [0, 3, 1, 2] });
+  if (!isBlocked || pad >= kernel) {
+    const planes = planesOf(graph, block, conv, images, layout);
     return { ...standardConvolution(graph, conv, planes, parameters), weightGradient };
   }
   return {
-    output: convolveBlocks(graph, block, [input, weight, bias], conv, { pad, channelsLast: true }),
+    output: convolve(graph, block, [reorderInput(graph, images, layout), weight, bias], { ...conv, pad }),
     /** A convolution with the kernels mirrored, and their inputs and outputs exchanged. */
     inputGradient(gradient) {
       const exchanged = graph.node('Transpose', [weight], { perm: [1, 0, 2, 3] });
@@ -50,58 +42,126 @@ export function channelsLastConvolution(
       const mirror = graph.ints('mirror', order);
       const rows = graph.node('Gather', [exchanged, mirror], { axis: 2 });
       const mirrored = graph.node('Gather', [rows, mirror], { axis: 3 });
-      const reversed = { channels: out, out: channels, kernel };
-      return convolveBlocks(graph, block, [gradient, mirrored], reversed, {
-        pad: kernel - 1 - pad,
-        channelsLast: false,
-      });
+      const reversed = { channels: out, out: channels, kernel, pad: kernel - 1 - pad };
+      return convolve(graph, block, [reorderInput(graph, gradient), mirrored], reversed);
     },
     weightGradient,
   };
 }
 
-function convolveBlocks(
+/**
+ * Images with their channels first. By way of the blocks where that is possible: ONNX Runtime's optimizer makes one
+ * transposition of two in a row, and that one, of all axes, can take thirty times as long as both.
+ */
+function planesOf(
+  graph: GraphBuilder,
+  block: number,
+  { channels }: PlainConv,
+  images: string,
+  layout: ImageLayout,
+): string {
+  if (layout === 'channels-first') return images;
+  if (channels % block !== 0) return graph.node('Transpose', [images], { perm: [0, 3, 1, 2] });
+  return reorderOutput(graph, reorderInput(graph, images, layout), channels);
+}
+
+function reorderInput(graph: GraphBuilder, input: string, layout: ImageLayout = 'channels-first'): string {
+  const order = layout === 'channels-last' ? { channels_last: 1 } : {};
+  return graph.node('ReorderInput', [input], order, undefined, NCHWC_DOMAIN);
+}
+
+function convolve(
   graph: GraphBuilder,
   block: number,
   [input, weight, ...bias]: readonly [input: string, weight: string, ...bias: string[]],
-  { channels, out, kernel }: Pick<PlainConv, 'channels' | 'out' | 'kernel'>,
-  { pad, channelsLast }: { readonly pad: number; readonly channelsLast: boolean },
+  { channels, out, kernel, pad }: Pick<PlainConv, 'channels' | 'out' | 'kernel' | 'pad'>,
 ): string {
-  const order = channelsLast ? { channels_last: 1 } : {};
-  const reordered = graph.node('ReorderInput', [input], order, undefined, NCHWC_DOMAIN);
   const shape = graph.ints('shape', [out / block, block, channels / block, block, kernel, kernel]);
   const cut = graph.node('Reshape', [weight, shape]);
   const turned = graph.node('Transpose', [cut], { perm: [0, 2, 4, 5, 3, 1] });
   const kernels = graph.node('Reshape', [turned, graph.ints('shape', [out, channels, kernel, kernel])]);
-  const attributes = { kernel_shape: [kernel, kernel], strides: [1, 1], pads: [pad, pad, pad, pad] };
-  const result = graph.node('Conv', [reordered, kernels, ...bias], attributes, undefined, NCHWC_DOMAIN);
-  return graph.node('ReorderOutput', [result], { channels: out }, undefined, NCHWC_DOMAIN);
+  return convolveBlocks(graph, [input, kernels, ...bias], [kernel, kernel], out, pad);
+}
+
+/** @param inputs images and kernels in blocks, and a bias or none */
+function convolveBlocks(
+  graph: GraphBuilder,
+  inputs: readonly string[],
+  kernel: readonly [height: number, width: number],
+  out: number,
+  pad: number,
+): string {
+  const attributes = { kernel_shape: kernel, strides: [1, 1], pads: [pad, pad, pad, pad] };
+  const result = graph.node('Conv', inputs, attributes, undefined, NCHWC_DOMAIN);
+  return reorderOutput(graph, result, out);
+}
+
+function reorderOutput(graph: GraphBuilder, blocks: string, channels: number): string {
+  return graph.node('ReorderOutput', [blocks], { channels }, undefined, NCHWC_DOMAIN);
 }
 
 /**
- * (out, rows · positions) · (rows · positions, kernel² · channels): windows are laid side by side in NHWC, where each
- * is a run of whole pixels.
+ * The gradient of the weights: images and channels change places, so that every channel of the input is an image, the
+ * gradient is a kernel as large as an output, and what sums up over channels now sums up over images. These are filled
+ * up with zeros to whole blocks. Kernels of many megabytes would come from memory again and again: a few rows at a time
+ * stay in the cache.
  */
-function productOfWindows(graph: GraphBuilder, conv: PlainConv, input: string, gradient: string): string {
-  const { rows, channels, out, outHeight, outWidth, kernel, pad } = conv;
-  const padded =
-    pad === 0 ? input : graph.node('Pad', [input, graph.ints('pads', [0, pad, pad, 0, 0, pad, pad, 0])]);
-  const axes = graph.ints('axes', [1, 2]);
-  const windows: string[] = [];
-  for (let row = 0; row < kernel; row++) {
-    for (let column = 0; column < kernel; column++) {
-      const ends = graph.ints('ends', [row + outHeight, column + outWidth]);
-      windows.push(graph.node('Slice', [padded, graph.ints('starts', [row, column]), ends, axes]));
-    }
-  }
-  const positions = rows * outHeight * outWidth;
-  const size = kernel * kernel * channels;
-  const left = graph.node('Reshape', [
-    graph.node('Transpose', [gradient], { perm: [1, 0, 2, 3] }),
-    graph.ints('shape', [out, positions]),
-  ]);
-  const right = graph.node('Reshape', [concat(graph, windows, 3), graph.ints('shape', [positions, size])]);
-  const product = graph.node('Gemm', [left, right]);
-  const kernels = graph.node('Reshape', [product, graph.ints('shape', [out, kernel, kernel, channels])]);
-  return graph.node('Transpose', [kernels], { perm: [0, 3, 1, 2] });
+function crossConvolve(
+  graph: GraphBuilder,
+  block: number,
+  conv: PlainConv,
+  planes: string,
+  gradient: string,
+): string {
+  const { rows, out, outHeight, outWidth, kernel, pad } = conv;
+  const filled = Math.ceil(rows / block) * block;
+  const crossed = graph.node('Transpose', [planes], { perm: [1, 2, 3, 0] });
+  // Faster than a padding of the convolution, whose windows at the edges go one by one.
+  const framed = padded(graph, crossed, [0, pad, pad, 0, 0, pad, pad, filled - rows]);
+  const whole = padded(graph, gradient, [0, 0, 0, 0, filled - rows, 0, 0, 0]);
+  const shape = graph.ints('shape', [filled / block, block, out / block, outHeight, outWidth, block]);
+  const cut = graph.node('Reshape', [reorderInput(graph, whole), shape]);
+  const turned = graph.node('Transpose', [cut], { perm: [2, 0, 3, 4, 1, 5] });
+  const results = bandsOf(outHeight, rowsInCache(block, filled, outWidth)).map(([start, end]) => {
+    const band = [start, end + kernel - 1] as const;
+    const input = reorderInput(graph, slice(graph, framed, 1, band), 'channels-last');
+    const kernels = graph.node('Reshape', [
+      slice(graph, turned, 2, [start, end]),
+      graph.ints('shape', [out, filled, end - start, outWidth]),
+    ]);
+    return convolveBlocks(graph, [input, kernels], [end - start, outWidth], out, 0);
+  });
+  const [only = ''] = results;
+  const sum = results.length === 1 ? only : graph.node('Sum', results);
+  return graph.node('Transpose', [sum], { perm: [1, 0, 2, 3] });
+}
+
+/** ONNX Runtime runs through the kernels of so many blocks at once, for every row of a result. */
+const BLOCKS_AT_ONCE = 4;
+const CACHE_BYTES = 2 * 1_024 ** 2;
+
+function rowsInCache(block: number, images: number, width: number): number {
+  const rowBytes = BLOCKS_AT_ONCE * block * images * width * Float32Array.BYTES_PER_ELEMENT;
+  return Math.max(1, Math.floor(CACHE_BYTES / rowBytes));
+}
+
+/** Ranges of at most `limit` that make up 0 to `size`. */
+function bandsOf(size: number, limit: number): (readonly [start: number, end: number])[] {
+  const count = Math.ceil(size / limit);
+  const edge = (index: number): number => Math.round((index * size) / count);
+  return Array.from({ length: count }, (_, index) => [edge(index), edge(index + 1)] as const);
+}
+
+function slice(
+  graph: GraphBuilder,
+  tensor: string,
+  axis: number,
+  [start, end]: readonly [start: number, end: number],
+): string {
+  const [starts, ends, axes] = [[start], [end], [axis]].map((values) => graph.ints('slice', values));
+  return graph.node('Slice', [tensor, starts ?? '', ends ?? '', axes ?? '']);
+}
+
+function padded(graph: GraphBuilder, tensor: string, pads: readonly number[]): string {
+  return pads.every((size) => size === 0) ? tensor : graph.node('Pad', [tensor, graph.ints('pads', pads)]);
 }

@@ -3,7 +3,7 @@
  * zeros to a multiple of s, and what is left is a convolution without stride.
  */
 import type { GraphBuilder } from '../graph-builder.ts';
-import { channelsLastConvolution } from './blocked-convolution.ts';
+import { blockedConvolution } from './blocked-convolution.ts';
 import type { PlainConv, PlainDifferentiated, PlainParameters } from './plain-convolution.ts';
 
 /** @param block channels of a block */
@@ -25,7 +25,7 @@ export function stridedConvolution(
   const folded = foldPixels(graph, framed, [rows, channels, tall, wide], stride);
   const filledUp = pad2d(graph, weight, [0, 0, filled - kernel, filled - kernel]);
   const kernels = fold(graph, filledUp, [out, channels, filled, filled], stride);
-  const inner = channelsLastConvolution(graph, block, dense, folded, { weight: kernels, bias });
+  const inner = blockedConvolution(graph, block, dense, folded, { weight: kernels, bias }, 'channels-last');
   return {
     output: inner.output,
     inputGradient(gradient) {
