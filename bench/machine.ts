@@ -17,6 +17,7 @@ export const CORES = availableParallelism();
 export const ALLOCATOR_ENVIRONMENT = {
   MALLOC_MMAP_MAX_: '0',
   MALLOC_TRIM_THRESHOLD_: '17179869184',
+  MALLOC_ARENA_MAX: '1',
 } as const;
 
 export interface Machine {

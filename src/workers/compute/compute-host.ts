@@ -148,6 +148,8 @@ export class ComputeHost {
         // faulting them in again costs more than the arithmetic, so glibc is told to keep them.
         MALLOC_MMAP_MAX_: '0',
         MALLOC_TRIM_THRESHOLD_: '17179869184',
+        // Other arenas than the first hand their pages back all the same, and the engine lives in a thread.
+        MALLOC_ARENA_MAX: '1',
         UV_THREADPOOL_SIZE: String((decodeConcurrency ?? availableParallelism()) + SPARE_POOL_THREADS),
       },
     });
