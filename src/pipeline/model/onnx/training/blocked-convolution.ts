@@ -38,10 +38,9 @@ export function blockedConvolution(
     /** A convolution with the kernels mirrored, and their inputs and outputs exchanged. */
     inputGradient(gradient) {
       const exchanged = graph.node('Transpose', [weight], { perm: [1, 0, 2, 3] });
-      const order = Array.from({ length: kernel }, (_, index) => kernel - 1 - index);
-      const mirror = graph.ints('mirror', order);
-      const rows = graph.node('Gather', [exchanged, mirror], { axis: 2 });
-      const mirrored = graph.node('Gather', [rows, mirror], { axis: 3 });
+      const flat = graph.node('Reshape', [exchanged, graph.ints('shape', [channels, out, kernel ** 2])]);
+      const order = Array.from({ length: kernel ** 2 }, (_, index) => kernel ** 2 - 1 - index);
+      const mirrored = graph.node('Gather', [flat, graph.ints('mirror', order)], { axis: 2 });
       const reversed = { channels: out, out: channels, kernel, pad: kernel - 1 - pad };
       return convolve(graph, block, [reorderInput(graph, gradient), mirrored], reversed);
     },
