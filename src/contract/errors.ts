@@ -117,7 +117,7 @@ export const ERROR_CATALOGUE = {
   STORE_CONDITIONAL_PUT_UNSUPPORTED: entry(
     'service',
     false,
-    'The object store does not honour If-None-Match, which commits rely on.',
+    'The object store does not honour If-None-Match; its runs are fenced through Redis.',
   ),
 
   // Running

@@ -99,8 +99,11 @@ export const runDocument = defineDocument('run', 1, {
   spec: runSpecSchema,
   /** Of runs that label: the model as it was at submission, with architecture, preprocessing and labels. */
   model: modelCard.schema.optional(),
-  /** What makes one attempt's part the shard's result. */
-  fencing: z.enum(['conditional-put']),
+  /**
+   * What makes one attempt's part the shard's result: the store's own conditional put or, where a probe found that it
+   * has none, claims in Redis.
+   */
+  fencing: z.enum(['conditional-put', 'redis']),
   versions: z.object({ imagemill: z.string(), node: z.string() }),
 });
 

@@ -6,6 +6,7 @@ import { ImagemillError } from '../contract/errors.ts';
 import type { ModelCard } from '../contract/model-card.ts';
 import { runDocument, runIndexEntry, sourceOfRun, type Run, type RunSpec } from '../contract/run.ts';
 import { sha256Json } from '../storage/digest.ts';
+import { lookFirstStore } from '../storage/fenced-store.ts';
 import type { ObjectStore, StoreResolver } from '../storage/object-store.ts';
 import { checkWritable, probeConditionalPut } from '../storage/probe.ts';
 import type { RunIndex } from '../storage/run-index.ts';
@@ -30,7 +31,7 @@ export interface RunRequest {
 
 /**
  * Creates the ledger of a run whose spec has been checked, or finds the equal run that is there. Nothing is enqueued.
- * @throws ImagemillError OUTPUT_NOT_WRITABLE, OUTPUT_HOLDS_ANOTHER_RUN, STORE_CONDITIONAL_PUT_UNSUPPORTED, STORE_*
+ * @throws ImagemillError OUTPUT_NOT_WRITABLE, OUTPUT_HOLDS_ANOTHER_RUN, STORE_*
  */
 export async function createRun(
   { spec, model, out, fresh, nested = false }: RunRequest,
@@ -60,17 +61,8 @@ async function createLedger(
   occupant: Run | null,
   index: RunIndex,
 ): Promise<SubmittedRun> {
-  if (occupant === null) {
-    await checkWritable(ledger.store);
-    if (!(await probeConditionalPut(ledger.store))) {
-      throw new ImagemillError(
-        'STORE_CONDITIONAL_PUT_UNSUPPORTED',
-        `expected a store that refuses a second put with If-None-Match: *, got one that accepts it at ${ledger.out}`,
-      );
-    }
-  }
-  const created = occupant === null && (await ledger.createRun(run));
-  const stored = created ? run : (occupant ?? (await ledger.readRun()));
+  const created = occupant === null ? await createDocument(run, ledger) : null;
+  const stored = created ?? occupant ?? (await ledger.readRun());
   if (stored.specDigest !== run.specDigest) {
     throw new ImagemillError(
       'OUTPUT_HOLDS_ANOTHER_RUN',
@@ -85,7 +77,15 @@ async function createLedger(
     source: sourceOfRun(stored),
     createdAt: stored.createdAt,
   });
-  return { run: stored, ledger, created };
+  return { run: stored, ledger, created: created !== null };
+}
+
+/** Writes `run.json`. @returns the run as it was written, null where one was there */
+async function createDocument(run: Run, ledger: RunLedger): Promise<Run | null> {
+  await checkWritable(ledger.store);
+  if (await probeConditionalPut(ledger.store)) return (await ledger.createRun(run)) ? run : null;
+  const fenced: Run = { ...run, fencing: 'redis' };
+  return (await new RunLedger(lookFirstStore(ledger.store)).createRun(fenced)) ? fenced : null;
 }
 
 /** @throws ImagemillError USAGE with every fault in one line */

@@ -6,6 +6,7 @@ import { ImagemillError } from '../contract/errors.ts';
 import { CountedChunks } from './abort.ts';
 import { checkRange, spanOf } from './byte-range.ts';
 import { errnoOf, fileStoreError, meansAbsent } from './file-errors.ts';
+import { removeTemporaryFiles } from './file-leftovers.ts';
 import { describeFile, listFiles, TEMPORARY_PREFIX } from './file-listing.ts';
 import type { GetOptions, ListOptions, ObjectInfo, ObjectStore } from './object-store.ts';
 
@@ -121,6 +122,10 @@ export class FileStore implements ObjectStore {
     } catch (error) {
       if (!meansAbsent(error)) throw fileStoreError(error, { action: 'delete', path });
     }
+  }
+
+  discardUnfinished(before: Date): Promise<number> {
+    return removeTemporaryFiles(this.#root, before);
   }
 
   /** Writes beside the target and renames over it: readers see the old or the new object. */

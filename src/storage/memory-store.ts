@@ -105,6 +105,11 @@ export class MemoryStore implements ObjectStore {
     return body.length;
   }
 
+  /** Writes to memory are never interrupted. */
+  async discardUnfinished(): Promise<number> {
+    return 0;
+  }
+
   async delete(key: string): Promise<void> {
     this.#checkKey(key);
     this.#bucket.objects.delete(this.#prefix + key);

@@ -55,6 +55,12 @@ export interface ObjectStore {
   putStream(key: string, chunks: AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<number>;
   /** Succeeds where the object does not exist. */
   delete(key: string): Promise<void>;
+  /**
+   * Removes what interrupted writes left behind below the root (temporary files, unfinished multipart uploads) where
+   * it was begun before a time. Objects are never touched.
+   * @returns how many were removed
+   */
+  discardUnfinished(before: Date): Promise<number>;
 }
 
 /** Where an absolute URI leads. */

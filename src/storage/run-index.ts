@@ -1,6 +1,7 @@
 import { ImagemillError } from '../contract/errors.ts';
 import { runIdSchema } from '../contract/ids.ts';
 import { runIndexEntry, type RunIndexEntry } from '../contract/run.ts';
+import { lookFirstStore } from './fenced-store.ts';
 import type { ObjectStore, StoreResolver } from './object-store.ts';
 import { RunLedger } from './run-ledger.ts';
 
@@ -16,7 +17,8 @@ export class RunIndex {
   }
 
   async add(entry: RunIndexEntry): Promise<void> {
-    await this.#store.putIfAbsent(this.#key(entry.run), runIndexEntry.encode(entry));
+    // An entry says the same whoever writes it, so a store without conditional put will do.
+    await lookFirstStore(this.#store).putIfAbsent(this.#key(entry.run), runIndexEntry.encode(entry));
   }
 
   /** Newest first. */

@@ -79,12 +79,15 @@ export class RunLedger {
   clearFailure = (): Promise<void> => this.store.delete(ledgerKeys.failure);
 
   isCancelled = async (): Promise<boolean> => (await this.store.head(ledgerKeys.cancellation)) !== null;
-  cancel = (run: string, cancelledAt: Date): Promise<boolean> =>
-    this.#create(ledgerKeys.cancellation, cancellationDocument, {
-      schema: cancellationDocument.id,
-      run,
-      cancelledAt: cancelledAt.toISOString(),
-    });
+  cancel = (run: string, cancelledAt: Date): Promise<void> =>
+    this.store.put(
+      ledgerKeys.cancellation,
+      cancellationDocument.encode({
+        schema: cancellationDocument.id,
+        run,
+        cancelledAt: cancelledAt.toISOString(),
+      }),
+    );
 
   /** Indices of the shards that have been planned, ascending, from `from` on. */
   plannedShards = (from = 0): AsyncIterable<number> => this.#indices(ledgerKeys.shards, from);

@@ -5,6 +5,7 @@ import type { GetOptions, ListOptions, ObjectInfo, ObjectStore } from './object-
 import type { S3Connection } from './s3-connection.ts';
 import { faultNameOf, statusOf, type S3Place } from './s3-errors.ts';
 import { openS3Body } from './s3-read.ts';
+import { abortUnfinishedUploads } from './s3-leftovers.ts';
 import { uploadStream } from './s3-upload.ts';
 
 const PAGE_KEYS = 1000;
@@ -131,6 +132,14 @@ export class S3Store implements ObjectStore {
         if (faultNameOf(error) !== 'NoSuchKey') throw error;
       }
     });
+  }
+
+  discardUnfinished(before: Date): Promise<number> {
+    return abortUnfinishedUploads(
+      this.#connection,
+      { bucket: this.#bucket, prefix: this.#prefix },
+      before,
+    );
   }
 
   #listPage(

@@ -1,5 +1,6 @@
 import type { Run } from '../contract/run.ts';
 import type { StoreResolver } from '../storage/object-store.ts';
+import { fencedStore, neverFirstStore, type Fence } from '../storage/fenced-store.ts';
 import { RunLedger } from '../storage/run-ledger.ts';
 
 const RUNS_KEPT = 16;
@@ -9,16 +10,19 @@ export class RunCache {
   readonly #resolver: StoreResolver;
   readonly #entries = new Map<string, Promise<{ run: Run; ledger: RunLedger }>>();
 
-  constructor(resolver: StoreResolver) {
+  readonly #fence: Fence | undefined;
+
+  /** @param fence for runs on stores without conditional put; only who commits needs one */
+  constructor(resolver: StoreResolver, fence?: Fence) {
     this.#resolver = resolver;
+    this.#fence = fence;
   }
 
   /** @throws ImagemillError RUN_NOT_FOUND, CONTRACT_*, STORE_* */
   async open(out: string): Promise<{ run: Run; ledger: RunLedger }> {
     let entry = this.#entries.get(out);
     if (entry === undefined) {
-      const ledger = new RunLedger(this.#resolver.open(out));
-      entry = ledger.readRun().then((run) => ({ run, ledger }));
+      entry = this.#read(out);
       this.#entries.set(out, entry);
       const oldest = this.#entries.keys().next().value;
       if (this.#entries.size > RUNS_KEPT && oldest !== undefined) this.#entries.delete(oldest);
@@ -29,5 +33,14 @@ export class RunCache {
       this.#entries.delete(out);
       throw error;
     }
+  }
+
+  async #read(out: string): Promise<{ run: Run; ledger: RunLedger }> {
+    const ledger = new RunLedger(this.#resolver.open(out));
+    const run = await ledger.readRun();
+    if (run.fencing === 'conditional-put') return { run, ledger };
+    const { store } = ledger;
+    const fenced = this.#fence === undefined ? neverFirstStore(store) : fencedStore(store, this.#fence);
+    return { run, ledger: new RunLedger(fenced) };
   }
 }

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { WorkerSettings } from '../config/environment.ts';
 import { QUEUES, type QueueName } from '../contract/queues.ts';
 import { redisOptions } from '../queue/connection.ts';
+import { RedisFence } from '../queue/redis-fence.ts';
 import { Queues, type QueueTarget } from '../queue/queues.ts';
 import type { StoreResolver } from '../storage/object-store.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -49,7 +50,8 @@ export interface RunningWorker {
 /** Starts one worker: a BullMQ worker per queue, and the compute process of one device. */
 export async function startWorker(options: WorkerOptions): Promise<RunningWorker> {
   const { target, resolver, settings, logger } = options;
-  const runs = new RunCache(resolver);
+  const fence = new RedisFence(target);
+  const runs = new RunCache(resolver, fence);
   const queues = new Queues(target, 'worker');
   const compute = new ComputeHost({
     device: options.device,
@@ -104,7 +106,7 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
     // Past the limit what is in progress is lost; its jobs are still handed back, or taken up when their locks expire.
     await compute.close();
     if (!inTime) await Promise.race([closed, sleep(LAST_CLOSE_TIMEOUT_MS, undefined, { ref: false })]);
-    await queues.close();
+    await Promise.all([queues.close(), fence.close()]);
   }
   return {
     computePid: () => compute.pid,

@@ -62,6 +62,7 @@ export function wrapStore(store: ObjectStore, changes: Partial<ObjectStore>): Ob
     putIfAbsent: (key, body) => store.putIfAbsent(key, body),
     putStream: (key, chunks, signal) => store.putStream(key, chunks, signal),
     delete: (key) => store.delete(key),
+    discardUnfinished: (before) => store.discardUnfinished(before),
     ...changes,
   };
 }

@@ -1,0 +1,65 @@
+import type { ObjectStore } from './object-store.ts';
+
+/** Decides who was first where the store cannot. Names are URIs of objects. */
+export interface Fence {
+  /**
+   * Claims a name for a value: of all claims the first one stands.
+   * @returns the value that stands, or null where the object with that value has been written already
+   */
+  claim(name: string, value: Uint8Array): Promise<Uint8Array | null>;
+  /** Says that the object of a claimed name has been written. */
+  settle(name: string): Promise<void>;
+}
+
+/**
+ * A store without conditional put, whose `putIfAbsent` holds all the same: a claim decides, and whoever loses it writes
+ * the winner's bytes, so that a winner that dies after its claim has still won, and writing late changes nothing.
+ */
+export function fencedStore(store: ObjectStore, fence: Fence): ObjectStore {
+  return withPutIfAbsent(store, async (key, body) => {
+    // The store outlives the claims: what it holds was first, whatever the fence has forgotten.
+    if ((await store.head(key)) !== null) return false;
+    const name = store.uriOf(key);
+    const standing = await fence.claim(name, body);
+    if (standing === null) return false;
+    await store.put(key, standing);
+    await fence.settle(name);
+    return Buffer.compare(standing, body) === 0;
+  });
+}
+
+/**
+ * A store without conditional put, for those that have no fence: nothing they write is ever the first of its name, so
+ * they turn to names of their own.
+ */
+export function neverFirstStore(store: ObjectStore): ObjectStore {
+  return withPutIfAbsent(store, async () => false);
+}
+
+/**
+ * A store without conditional put, for a person's single request: looks and then writes. Two at once can both believe
+ * to have been first; whoever uses this reads back what stands.
+ */
+export function lookFirstStore(store: ObjectStore): ObjectStore {
+  return withPutIfAbsent(store, async (key, body) => {
+    if ((await store.head(key)) !== null) return false;
+    await store.put(key, body);
+    return true;
+  });
+}
+
+function withPutIfAbsent(store: ObjectStore, putIfAbsent: ObjectStore['putIfAbsent']): ObjectStore {
+  return {
+    rootUri: store.rootUri,
+    uriOf: (key) => store.uriOf(key),
+    get: (key, options) => store.get(key, options),
+    getStream: (key, options) => store.getStream(key, options),
+    head: (key) => store.head(key),
+    list: (prefix, options) => store.list(prefix, options),
+    put: (key, body) => store.put(key, body),
+    putIfAbsent,
+    putStream: (key, chunks, signal) => store.putStream(key, chunks, signal),
+    delete: (key) => store.delete(key),
+    discardUnfinished: (before) => store.discardUnfinished(before),
+  };
+}
