@@ -3,6 +3,7 @@ import { VERSION } from '../config/version.ts';
 import { PRIORITY_DEFAULT, PRIORITY_MAX, QUEUE_NAMES, type QueueName } from '../contract/queues.ts';
 import { PART_FORMATS } from '../contract/rows.ts';
 import { BATCH_SIZE_MAX, SHARD_SIZE_MAX, TOP_K_MAX } from '../contract/run.ts';
+import { gc } from './collect-garbage.ts';
 import { classify, type ClassifyOptions } from './classify.ts';
 import { createContext, type CommandProgress, type Handler } from './context.ts';
 import { demo } from './demo.ts';
@@ -142,10 +143,26 @@ function addOversight(program: Command, run: (handler: Handler) => Promise<void>
     .action((reference: string, options) => run((context) => resume(context, reference, options)));
   program
     .command('cancel')
-    .description('stop a run before its next shard')
+    .description('stop a run within a batch; what is committed stays')
     .addArgument(runArgument())
     .addHelpText('after', example('imagemill cancel ./labels'))
     .action((reference: string) => run((context) => cancel(context, reference)));
+  program
+    .command('gc')
+    .description('remove what attempts of a run left behind and no commit names')
+    .addArgument(runArgument())
+    .addOption(
+      integerOption(
+        '--grace-hours <n>',
+        'how long what may belong to an attempt in progress stays',
+        0,
+        8_760,
+      ).default(GRACE_HOURS_DEFAULT),
+    )
+    .option('--dry-run', 'only count', false)
+    .addOption(json())
+    .addHelpText('after', example('imagemill gc ./labels --dry-run'))
+    .action((reference: string, options) => run((context) => gc(context, reference, options)));
 }
 
 function addServices(program: Command, run: (handler: Handler) => Promise<void>): void {
@@ -180,6 +197,9 @@ function addServices(program: Command, run: (handler: Handler) => Promise<void>)
     .addHelpText('after', example('imagemill demo'))
     .action((options) => run((context) => demo(context, options)));
 }
+
+/** An attempt that is a day old is nobody's any more: jobs of workers that died are taken up within seconds. */
+const GRACE_HOURS_DEFAULT = 24;
 
 function parseQueues(text: string): QueueName[] {
   return text.split(',').map((name) => {

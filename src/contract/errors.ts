@@ -36,6 +36,11 @@ export const ERROR_CATALOGUE = {
   IMAGE_TOO_MANY_BYTES: entry('item', false, 'The object is larger than the limit on bytes per image.'),
   IMAGE_TOO_MANY_PIXELS: entry('item', false, 'The image is larger than the limit on pixels per image.'),
   IMAGE_TIMEOUT: entry('item', false, 'The image took longer to decode than the limit.'),
+  IMAGE_CRASHED: entry(
+    'item',
+    false,
+    'The compute process died, or made no progress, each time this image was in it.',
+  ),
   ITEM_NOT_FOUND: entry('item', false, 'The object was listed or named in a manifest but does not exist.'),
   ITEM_ACCESS_DENIED: entry('item', false, 'The store refuses to read this object with these credentials.'),
   LABEL_MISSING: entry(

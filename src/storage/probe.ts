@@ -11,7 +11,10 @@ const RACES_WITHOUT_WINNER = 2;
 /** Failures that say nothing about whether the location can be written to. */
 const PASSING_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['STORE_UNREACHABLE', 'STORE_UNAVAILABLE']);
 
-const probeKey = (): string => `.imagemill-probe-${randomUUID()}`;
+/** What a probe that was interrupted leaves behind begins with this. */
+export const PROBE_PREFIX = '.imagemill-probe-';
+
+const probeKey = (): string => PROBE_PREFIX + randomUUID();
 
 /**
  * Finds out by trying whether `putIfAbsent` holds what it promises here: of several at once one wins and its bytes

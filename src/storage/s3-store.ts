@@ -135,11 +135,7 @@ export class S3Store implements ObjectStore {
   }
 
   discardUnfinished(before: Date): Promise<number> {
-    return abortUnfinishedUploads(
-      this.#connection,
-      { bucket: this.#bucket, prefix: this.#prefix },
-      before,
-    );
+    return abortUnfinishedUploads(this.#connection, { bucket: this.#bucket, prefix: this.#prefix }, before);
   }
 
   #listPage(

@@ -4,12 +4,14 @@ import { fencedStore, neverFirstStore, type Fence } from '../storage/fenced-stor
 import { RunLedger } from '../storage/run-ledger.ts';
 
 const RUNS_KEPT = 16;
+const CANCELLED_KEPT = 1_000;
 
 /** Opens the ledgers of the runs a worker is busy with; `run.json` never changes, so it is read once. */
 export class RunCache {
   readonly #resolver: StoreResolver;
   readonly #entries = new Map<string, Promise<{ run: Run; ledger: RunLedger }>>();
 
+  readonly #cancelled = new Set<string>();
   readonly #fence: Fence | undefined;
 
   /** @param fence for runs on stores without conditional put; only who commits needs one */
@@ -33,6 +35,17 @@ export class RunCache {
       this.#entries.delete(out);
       throw error;
     }
+  }
+
+  /** Whether the run has been cancelled. That is for ever, so of a run that was the store is not asked again. */
+  async isCancelled(out: string): Promise<boolean> {
+    if (this.#cancelled.has(out)) return true;
+    const { ledger } = await this.open(out);
+    if (!(await ledger.isCancelled())) return false;
+    this.#cancelled.add(out);
+    const oldest = this.#cancelled.values().next().value;
+    if (this.#cancelled.size > CANCELLED_KEPT && oldest !== undefined) this.#cancelled.delete(oldest);
+    return true;
   }
 
   async #read(out: string): Promise<{ run: Run; ledger: RunLedger }> {

@@ -1,20 +1,24 @@
-import { randomBytes } from 'node:crypto';
 import { DelayedError, type Job, type Processor } from 'bullmq';
 import { SPLITS } from '../contract/dataset.ts';
-import { ImagemillError } from '../contract/errors.ts';
-import { classifyJob, prepareJob, type ShardProgress } from '../contract/jobs.ts';
+import { classifyJob, prepareJob, type ClassifyJob, type ShardProgress } from '../contract/jobs.ts';
 import { commitDocument, type Commit } from '../contract/ledger.ts';
+import type { Run } from '../contract/run.ts';
 import { ledgerKeys } from '../storage/ledger-keys.ts';
 import type { RunLedger } from '../storage/run-ledger.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { ComputeHost } from './compute/compute-host.ts';
+import { tookProcessDown, type AttemptedPart, type IsolatedAttempts } from './isolated-attempt.ts';
 import { endJob } from './job-outcome.ts';
 import type { RunCache } from './run-cache.ts';
+import { newToken } from './token.ts';
+import { watchCancellation } from './watch-cancellation.ts';
 
-const TOKEN_BYTES = 10;
 /** How long a shard that must wait for training stays away. */
 const HAND_BACK_MS = 2_000;
 const PROGRESS_INTERVAL_MS = 1_000;
+
+/** What a job of a cancelled run returns. */
+const NOTHING_DONE: ShardProgress = { items: 0, errors: 0 };
 
 /** What is done to a shard; also the name of its queue. */
 export type ShardWork = 'classify' | 'prepare';
@@ -24,6 +28,8 @@ const JOBS = { classify: classifyJob, prepare: prepareJob } as const;
 export interface ShardProcessorOptions {
   readonly kind: ShardWork;
   readonly compute: ComputeHost;
+  /** Where a shard goes whose attempt ended with the compute process. */
+  readonly isolated: IsolatedAttempts;
   readonly runs: RunCache;
   /** Whether a shard of this priority may have the device now; it always may where this is undefined. */
   readonly admits?: (priority: number) => boolean;
@@ -54,44 +60,74 @@ async function handBack(job: Job, token: string | undefined): Promise<never> {
 async function processShard(
   job: Job,
   signal: AbortSignal,
-  { kind, compute, runs, workerName, logger }: ShardProcessorOptions,
+  options: ShardProcessorOptions,
 ): Promise<ShardProgress> {
+  const { kind, runs, logger } = options;
   const payload = JOBS[kind].parse(job.data, `job ${job.id}`);
+  // A hundred thousand shards of a cancelled run are taken from the queue like this, at thousands a second.
+  if (await runs.isCancelled(payload.out)) return NOTHING_DONE;
   const { run, ledger } = await runs.open(payload.out);
   const earlier = await ledger.findCommit(payload.shard);
   if (earlier !== null) return progressOf(earlier);
-  if (await ledger.isCancelled()) {
-    throw new ImagemillError('RUN_CANCELLED', `run ${run.run} was cancelled before shard ${payload.shard}`);
-  }
 
-  const token = randomBytes(TOKEN_BYTES).toString('hex');
-  const part = await compute.run(
-    kind,
-    { out: payload.out, shard: payload.shard, token },
-    { signal, onProgress: throttledProgress(job) },
-  );
+  const cancellation = watchCancellation(runs, payload.out, signal);
+  try {
+    const { token, part } = await attempt(job, payload, cancellation.signal, options);
+    const standing = await commitPart(run, ledger, { shard: payload.shard, token, part }, options);
+    return progressOf(standing);
+  } catch (error) {
+    if (!signal.aborted && cancellation.signal.aborted) {
+      logger.info({ run: run.run, shard: payload.shard }, 'shard stopped: its run was cancelled');
+      return NOTHING_DONE;
+    }
+    throw error;
+  } finally {
+    cancellation.end();
+  }
+}
+
+/** Works on a shard beside others; on its own where the process they share has died. */
+async function attempt(
+  job: Job,
+  { out, shard, items }: ClassifyJob,
+  signal: AbortSignal,
+  { kind, compute, isolated, logger }: ShardProcessorOptions,
+): Promise<AttemptedPart> {
+  const token = newToken();
+  const onProgress = throttledProgress(job);
+  try {
+    return { token, part: await compute.run(kind, { out, shard, token }, { signal, onProgress }) };
+  } catch (error) {
+    if (!tookProcessDown(error)) throw error;
+    logger.warn(
+      { job: job.id, err: error },
+      'the compute process is gone: the shard goes on in one of its own',
+    );
+    return isolated.run({ work: kind, out, shard, items, signal, onProgress });
+  }
+}
+
+/** @returns the commit that stands: ours, or that of an attempt that was faster */
+async function commitPart(
+  run: Run,
+  ledger: RunLedger,
+  { shard, token, part }: AttemptedPart & { readonly shard: number },
+  { workerName, logger }: ShardProcessorOptions,
+): Promise<Commit> {
   const commit: Commit = {
     schema: commitDocument.id,
     run: run.run,
-    shard: payload.shard,
+    shard,
     token,
     worker: workerName,
     committedAt: new Date().toISOString(),
     ...part,
   };
   const standing = await ledger.commit(commit);
-  if (standing.token !== token) await removeLostPart(ledger, commit, logger);
-  logger.info(
-    {
-      run: run.run,
-      shard: payload.shard,
-      items: part.items,
-      seconds: part.seconds,
-      won: standing.token === token,
-    },
-    'shard done',
-  );
-  return progressOf(standing);
+  const won = standing.token === token;
+  if (!won) await removeLostPart(ledger, commit, logger);
+  logger.info({ run: run.run, shard, items: part.items, seconds: part.seconds, won }, 'shard done');
+  return standing;
 }
 
 /** A part that lost its race is nobody's: no commit names it, and its key carries a token only we know. */

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import type { Job, Processor } from 'bullmq';
 import { asImagemillError, ImagemillError } from '../contract/errors.ts';
 import { trainJob, type TrainJob } from '../contract/jobs.ts';
@@ -19,14 +18,13 @@ import type { ComputeHost } from './compute/compute-host.ts';
 import type { DeviceTurns } from './device-turns.ts';
 import { finishEpoch } from './finish-epoch.ts';
 import { writeRunFailure } from './finish-run.ts';
-import { CANCELLED_REASON, endJob } from './job-outcome.ts';
+import { endJob } from './job-outcome.ts';
 import { pruneSteps } from './prune-checkpoints.ts';
 import type { RunCache } from './run-cache.ts';
+import { newToken } from './token.ts';
+import { watchCancellation } from './watch-cancellation.ts';
 
-const TOKEN_BYTES = 10;
 const PROGRESS_INTERVAL_MS = 1_000;
-/** How often a running epoch looks for the run's tombstone. */
-const CANCELLATION_INTERVAL_MS = 2_000;
 
 export interface TrainProcessorOptions {
   readonly compute: Pick<ComputeHost, 'run' | 'pause' | 'resume'>;
@@ -74,7 +72,7 @@ async function processEpoch(
 ): Promise<EpochOutcome> {
   const payload = trainJob.parse(job.data, `job ${job.id}`);
   const { compute, turns, runs } = options;
-  const cancellation = watchCancellation(() => runs.open(payload.out), signal);
+  const cancellation = watchCancellation(runs, payload.out, signal);
   const token = newToken();
   const work = async (): Promise<EpochOutcome> => {
     const epoch = await openEpoch(job, payload, options);
@@ -102,7 +100,7 @@ async function openEpoch(job: Job, payload: TrainJob, { runs }: TrainProcessorOp
       `run ${run.run}: expected a training run, got a ${run.spec.kind} run`,
     );
   }
-  if (await ledger.isCancelled()) {
+  if (await runs.isCancelled(payload.out)) {
     throw new ImagemillError('RUN_CANCELLED', `run ${run.run} was cancelled before epoch ${payload.epoch}`);
   }
   return { job, payload, run, ledger, training: new TrainingLedger(ledger.store) };
@@ -147,10 +145,6 @@ async function trainAndCommit(
     options.logger.warn({ job: job.id, err: error }, 'the epoch was committed by another attempt meanwhile');
     return standing;
   }
-}
-
-function newToken(): string {
-  return randomBytes(TOKEN_BYTES).toString('hex');
 }
 
 async function commitStep(
@@ -211,29 +205,6 @@ async function removeQuietly(
       logger.warn({ err: error, key }, 'an object that lost its race could not be removed');
     });
   }
-}
-
-/** A signal that follows the job's, and the run's tombstone. */
-function watchCancellation(
-  open: () => Promise<{ ledger: RunLedger }>,
-  jobSignal: AbortSignal,
-): { signal: AbortSignal; end: () => void } {
-  const cancelled = new AbortController();
-  const timer = setInterval(() => {
-    open()
-      .then(({ ledger }) => ledger.isCancelled())
-      .then(
-        (isCancelled) => {
-          if (isCancelled) cancelled.abort(new ImagemillError('RUN_CANCELLED', CANCELLED_REASON));
-        },
-        () => {},
-      );
-  }, CANCELLATION_INTERVAL_MS);
-  timer.unref();
-  return {
-    signal: AbortSignal.any([jobSignal, cancelled.signal]),
-    end: () => clearInterval(timer),
-  };
 }
 
 /** An epoch that will not be tried again leaves its reason in the ledger, where everyone looks. */

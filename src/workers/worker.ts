@@ -9,6 +9,7 @@ import type { StoreResolver } from '../storage/object-store.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { ComputeHost } from './compute/compute-host.ts';
 import { DeviceTurns } from './device-turns.ts';
+import { IsolatedAttempts } from './isolated-attempt.ts';
 import { LOCK_LOST_REASON, SHUTDOWN_REASON } from './job-outcome.ts';
 import { createPlanProcessor, type Planner, type ScheduleStarter } from './plan-processor.ts';
 import { RunCache } from './run-cache.ts';
@@ -25,6 +26,8 @@ const STARTS_MAX = 100;
 /** How long a stopping worker waits for its jobs to be handed back. */
 const CLOSE_TIMEOUT_MS = 15_000;
 const LAST_CLOSE_TIMEOUT_MS = 2_000;
+/** Time in which an isolated attempt has to fetch an image and label it, beside decoding it. */
+const ISOLATED_MARGIN_MS = 15_000;
 
 export interface WorkerOptions {
   readonly target: QueueTarget;
@@ -53,14 +56,8 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
   const fence = new RedisFence(target);
   const runs = new RunCache(resolver, fence);
   const queues = new Queues(target, 'worker');
-  const compute = new ComputeHost({
-    device: options.device,
-    engine: options.engine,
-    decodeConcurrency: settings.decodeConcurrency,
-    watchdogMs: settings.watchdogMs,
-    logger,
-  });
-  const shared = { compute, runs, workerName: options.name, logger };
+  const { compute, isolated } = openCompute(options);
+  const shared = { compute, isolated, runs, workerName: options.name, logger };
   const workers: Worker[] = [];
   const serves = (queue: QueueName) => options.queues.includes(queue);
   const open = <R>(queue: QueueName, concurrency: number, processor: Processor<unknown, R>): Worker => {
@@ -113,6 +110,21 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
     computeDelayP99Ms: () => compute.eventLoopDelayP99Ms,
     close,
   };
+}
+
+function openCompute({ device, engine, settings, logger }: WorkerOptions): {
+  compute: ComputeHost;
+  isolated: IsolatedAttempts;
+} {
+  const { decodeConcurrency, watchdogMs } = settings;
+  const options = { device, engine, decodeConcurrency, watchdogMs, logger };
+  const openIsolated = () => new ComputeHost({ ...options, watchdogMs: isolatedWatchdogMs(settings) });
+  return { compute: new ComputeHost(options), isolated: new IsolatedAttempts(openIsolated, logger) };
+}
+
+/** Alone with one image a process need not be given longer than that image may take. */
+function isolatedWatchdogMs({ watchdogMs, decodeTimeoutMs }: WorkerSettings): number {
+  return Math.min(watchdogMs, decodeTimeoutMs + ISOLATED_MARGIN_MS);
 }
 
 function turnsOf(labelling: Worker, queues: Queues): DeviceTurns {

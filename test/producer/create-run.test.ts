@@ -1,10 +1,13 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { ImagemillError } from '../../src/contract/errors.ts';
 import type { RunSpec } from '../../src/contract/run.ts';
 import { createRun, parseSpec, type RunRequest, type SubmittedRun } from '../../src/producer/create-run.ts';
 import { sha256Json } from '../../src/storage/digest.ts';
+import type { ObjectStore } from '../../src/storage/object-store.ts';
 import { RunIndex } from '../../src/storage/run-index.ts';
 import { fakePrepareRun } from '../pipeline/prepare/support.ts';
+import { RunLedger } from '../../src/storage/run-ledger.ts';
 import { errorOf, TestStores, wrapStore } from '../pipeline/source/support.ts';
 import { fakeRun } from '../support/fake-run.ts';
 
@@ -97,7 +100,7 @@ describe('createRun', () => {
     expect(new Set(results.map(({ run }) => run.run)).size).toBe(1);
   });
 
-  it('refuses a store that overwrites in spite of If-None-Match, before a run is there', async () => {
+  it('says in run.json that a store which overwrites in spite of If-None-Match is fenced through Redis', async () => {
     const store = stores.open(OUT);
     const careless = wrapStore(store, {
       putIfAbsent: async (key, body) => {
@@ -105,9 +108,26 @@ describe('createRun', () => {
         return true;
       },
     });
-    const error = await errorOf(create({ out: careless }));
-    expect(error.code).toBe('STORE_CONDITIONAL_PUT_UNSUPPORTED');
-    expect(await store.head('run.json')).toBeNull();
+    const { run, created } = await create({ out: careless });
+    expect([created, run.fencing]).toEqual([true, 'redis']);
+    expect(await new RunLedger(store).readRun()).toEqual(run);
+    expect(await create({ out: careless })).toMatchObject({ created: false, run });
+  });
+
+  it('does so on a store that refuses conditional puts, its index of runs included', async () => {
+    const refusing = (store: ObjectStore) =>
+      wrapStore(store, {
+        putIfAbsent: async () => {
+          throw new ImagemillError('STORE_CONDITIONAL_PUT_UNSUPPORTED', 'HTTP 501');
+        },
+      });
+    index = new RunIndex(
+      { ...stores, open: (uri) => refusing(stores.open(uri)) } as TestStores,
+      'memory://home/',
+    );
+    const { run } = await create({ out: refusing(stores.open(OUT)) });
+    expect(run.fencing).toBe('redis');
+    expect(await index.list()).toHaveLength(1);
   });
 });
 

@@ -232,7 +232,10 @@ export class ComputeHost {
         ),
       );
     }
-    this.#child?.kill('SIGKILL');
+    const child = this.#child;
+    child?.kill('SIGKILL');
+    // Its exit may take a while, and what is attempted from now on must not be given to it.
+    if (child !== null) this.#ended(child, 'killed, as it made no progress');
   }
 
   #ended(child: ChildProcess, how: string): void {
@@ -240,10 +243,16 @@ export class ComputeHost {
     this.#child = null;
     if (this.#watchdog !== null) clearInterval(this.#watchdog);
     this.#watchdog = null;
-    const detail = this.#stderrTail.trim().split('\n').at(-1) ?? '';
+    const detail = lastWords(this.#stderrTail);
     const error = this.#closed
       ? new ImagemillError('SHUTDOWN', 'the worker is stopping')
       : new ImagemillError('COMPUTE_DIED', `the compute process ended (${how}) ${detail}`.trim());
     for (const attempt of this.#attempts.values()) attempt.reject(error);
   }
+}
+
+/** The line in which a dying process says why; its last one where none stands out. */
+function lastWords(stderr: string): string {
+  const lines = stderr.trim().split('\n');
+  return lines.findLast((line) => /\b(FATAL|Error|terminate|assertion)\b/i.test(line)) ?? lines.at(-1) ?? '';
 }

@@ -1,4 +1,5 @@
 /** Entry of the compute process: takes attempts from the control process, does them, reports. */
+import { writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { readSettings } from '../../config/environment.ts';
@@ -12,10 +13,11 @@ import { RunCache } from '../run-cache.ts';
 import { LoadedModels } from './loaded-models.ts';
 import type { FromCompute, PublishTask, ResultOf, StartMessage, ToCompute, WorkKind } from './protocol.ts';
 import { publishAttempt } from './publish-attempt.ts';
-import { classifyAttempt, prepareAttempt } from './shard-attempts.ts';
+import { classifyAttempt, prepareAttempt, probeAttempt } from './shard-attempts.ts';
 import { TrainAttempts } from './train-attempts.ts';
 
 const PULSE_MS = 1_000;
+const OOM_SCORE_ADJUSTMENT = '500';
 
 const { values } = parseArgs({
   options: {
@@ -79,6 +81,8 @@ function work(message: StartMessage, signal: AbortSignal): Promise<ResultOf<Work
       return classifyAttempt(message.task, signal, shared);
     case 'prepare':
       return prepareAttempt(message.task, signal, shared);
+    case 'probe':
+      return probeAttempt(message.task, signal, shared);
     case 'publish':
       return publish(message.task, signal);
     default:
@@ -92,6 +96,15 @@ async function publish(task: PublishTask, signal: AbortSignal): Promise<ResultOf
     return await publishAttempt(task, signal, runs);
   } finally {
     clearInterval(pulse);
+  }
+}
+
+/** Where memory runs out, the kernel shall end this process and not the one that can replace it. */
+function offerAsVictim(): void {
+  try {
+    writeFileSync('/proc/self/oom_score_adj', OOM_SCORE_ADJUSTMENT);
+  } catch {
+    // Not a Linux, or not allowed: then the kernel chooses by size, which most often is the same.
   }
 }
 
@@ -113,6 +126,7 @@ process.once('disconnect', () => process.exit(0));
 // A terminal sends Ctrl-C to the whole group, but when to stop is for the control process to say.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => {});
 
+offerAsVictim();
 const eventLoop = watchEventLoop();
 setInterval(() => send({ type: 'pulse', eventLoopDelayP99Ms: eventLoop.read().p99Ms }), PULSE_MS);
 send({ type: 'ready' });

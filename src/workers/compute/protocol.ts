@@ -9,6 +9,8 @@ import type { EpochDraft, StepDraft } from '../../pipeline/training/epoch-task.t
 export interface ComputeWork {
   readonly classify: { readonly task: ShardTask; readonly progress: ShardProgress; readonly result: Part };
   readonly prepare: { readonly task: ShardTask; readonly progress: ShardProgress; readonly result: Part };
+  /** Does what an attempt at a shard would do with some of its items, and keeps nothing of it. */
+  readonly probe: { readonly task: ProbeTask; readonly progress: ShardProgress; readonly result: null };
   readonly train: {
     readonly task: EpochTaskId;
     readonly progress: TrainProgress;
@@ -32,6 +34,24 @@ export interface ShardTask {
   readonly out: string;
   readonly shard: number;
   readonly token: string;
+  /** Items that were found to take the process down: they become error rows unread. */
+  readonly condemned?: readonly CondemnedItem[];
+}
+
+export interface CondemnedItem {
+  /** Place of the item in its shard. */
+  readonly index: number;
+  readonly message: string;
+}
+
+export interface ProbeTask {
+  readonly work: 'classify' | 'prepare';
+  readonly out: string;
+  readonly shard: number;
+  readonly token: string;
+  /** Items from here up to, and without, `end`; where there are none, a built-in harmless image. */
+  readonly start: number;
+  readonly end: number;
 }
 
 /** One attempt at one epoch. */

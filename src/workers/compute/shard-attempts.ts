@@ -1,17 +1,19 @@
-import { ImagemillError } from '../../contract/errors.ts';
+import { ImageError, ImagemillError } from '../../contract/errors.ts';
 import type { ShardProgress } from '../../contract/jobs.ts';
-import type { Part } from '../../contract/ledger.ts';
-import { isLabelRun, isPrepareRun, type Run, type ShardedRun } from '../../contract/run.ts';
+import type { Part, Shard } from '../../contract/ledger.ts';
+import { isLabelRun, isPrepareRun, isShardedRun, type Run } from '../../contract/run.ts';
 import type { Semaphore } from '../../pipeline/batch/semaphore.ts';
 import { classifyShard } from '../../pipeline/classify-shard.ts';
 import type { Decoder } from '../../pipeline/decode/decoder.ts';
 import type { ImagePreparer } from '../../pipeline/decode/prepare-image.ts';
 import { prepareShard } from '../../pipeline/prepare-shard.ts';
 import { createItemReader, type ItemReader } from '../../pipeline/source/item-reader.ts';
-import type { StoreResolver } from '../../storage/object-store.ts';
+import { MemoryBucket, MemoryStore } from '../../storage/memory-store.ts';
+import type { ObjectStore, StoreResolver } from '../../storage/object-store.ts';
 import type { RunCache } from '../run-cache.ts';
 import type { LoadedModels } from './loaded-models.ts';
-import type { FromCompute, ShardTask } from './protocol.ts';
+import { HARMLESS_ITEM, HARMLESS_READER } from './harmless-image.ts';
+import type { CondemnedItem, FromCompute, ProbeTask, ShardTask } from './protocol.ts';
 import { throttled } from './throttle.ts';
 
 /** What the shards of a compute process share. */
@@ -34,20 +36,9 @@ export async function classifyAttempt(
   resources: ShardResources,
 ): Promise<Part> {
   const { run, ledger } = await resources.runs.open(task.out);
-  if (!isLabelRun(run)) throw wrongRun(run, 'that labels images');
   const shard = await ledger.readShard(task.shard);
-  const onProgress = progressOf(task, resources);
-  const { decoder, fetches } = resources;
-  const reader = readerOf(run, resources);
-  return resources.models.use(
-    run,
-    () => onProgress({ items: 0, errors: 0 }),
-    (model) =>
-      classifyShard(
-        { run, shard, token: task.token, out: ledger.store, signal, onProgress },
-        { ...model, reader, decoder, fetches },
-      ),
-  );
+  const reader = sparingCondemned(readerOf(run, resources), shard, task.condemned);
+  return classify(task.token, run, { shard, reader, out: ledger.store }, signal, resources);
 }
 
 /** Prepares one shard of a dataset. */
@@ -57,22 +48,91 @@ export async function prepareAttempt(
   resources: ShardResources,
 ): Promise<Part> {
   const { run, ledger } = await resources.runs.open(task.out);
-  if (!isPrepareRun(run)) throw wrongRun(run, 'that prepares a dataset');
   const shard = await ledger.readShard(task.shard);
-  const { preparer, fetches } = resources;
-  return prepareShard(
-    { run, shard, token: task.token, out: ledger.store, signal, onProgress: progressOf(task, resources) },
-    { reader: readerOf(run, resources), preparer, fetches },
+  const reader = sparingCondemned(readerOf(run, resources), shard, task.condemned);
+  return prepare(task.token, run, { shard, reader, out: ledger.store }, signal, resources);
+}
+
+/** Finds out whether some items of a shard can be worked on without harm to this process. */
+export async function probeAttempt(
+  { work, out, shard: index, token, start, end }: ProbeTask,
+  signal: AbortSignal,
+  resources: ShardResources,
+): Promise<null> {
+  const { run, ledger } = await resources.runs.open(out);
+  const whole = await ledger.readShard(index);
+  const items = whole.items.slice(start, end);
+  const place = {
+    shard: { ...whole, items: items.length > 0 ? items : [HARMLESS_ITEM] },
+    reader: items.length > 0 ? readerOf(run, resources) : HARMLESS_READER,
+    out: new MemoryStore(new MemoryBucket('probe')),
+  };
+  await (work === 'classify' ? classify : prepare)(token, run, place, signal, resources);
+  return null;
+}
+
+/** What an attempt works on, and where it writes. */
+interface Place {
+  readonly shard: Shard;
+  readonly reader: ItemReader;
+  readonly out: ObjectStore;
+}
+
+function classify(
+  token: string,
+  run: Run,
+  { shard, reader, out }: Place,
+  signal: AbortSignal,
+  resources: ShardResources,
+): Promise<Part> {
+  if (!isLabelRun(run)) throw wrongRun(run, 'that labels images');
+  const onProgress = progressOf(token, resources);
+  const { decoder, fetches } = resources;
+  return resources.models.use(
+    run,
+    () => onProgress({ items: 0, errors: 0 }),
+    (model) =>
+      classifyShard({ run, shard, token, out, signal, onProgress }, { ...model, reader, decoder, fetches }),
   );
 }
 
-function readerOf(run: ShardedRun, { resolver, maxImageBytes }: ShardResources): ItemReader {
+async function prepare(
+  token: string,
+  run: Run,
+  { shard, reader, out }: Place,
+  signal: AbortSignal,
+  resources: ShardResources,
+): Promise<Part> {
+  if (!isPrepareRun(run)) throw wrongRun(run, 'that prepares a dataset');
+  const { preparer, fetches } = resources;
+  const onProgress = progressOf(token, resources);
+  return prepareShard({ run, shard, token, out, signal, onProgress }, { reader, preparer, fetches });
+}
+
+/** Refuses to read items that were found to take the process down. */
+function sparingCondemned(
+  reader: ItemReader,
+  shard: Shard,
+  condemned: readonly CondemnedItem[] = [],
+): ItemReader {
+  const messages = new Map(condemned.map(({ index, message }) => [shard.items[index], message]));
+  return {
+    read: async (item, signal) => {
+      const message = messages.get(item);
+      if (message !== undefined) throw new ImageError('IMAGE_CRASHED', message);
+      return reader.read(item, signal);
+    },
+  };
+}
+
+function readerOf(run: Run, { resolver, maxImageBytes }: ShardResources): ItemReader {
+  if (!isShardedRun(run)) throw wrongRun(run, 'with shards');
   // Whoever submitted a local folder meant this machine's files; a manifest elsewhere must not reach for them.
   const allowFile = run.spec.source.uri.startsWith('file:');
   return createItemReader(resolver, { maxBytes: maxImageBytes }, { allowFile });
 }
 
-function progressOf({ token }: ShardTask, { send }: ShardResources): (progress: ShardProgress) => void {
+function progressOf(token: string, { send }: ShardResources): (progress: ShardProgress) => void {
   return throttled(({ items, errors }) => send({ type: 'progress', token, progress: { items, errors } }));
 }
 
