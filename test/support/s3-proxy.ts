@@ -12,14 +12,16 @@ import type { AddressInfo } from 'node:net';
  * What happens to one request:
  * `pass`; `unavailable` (503 in place of an answer, nothing reaches the server); `reset` (before it reaches the server);
  * `lose reply` (the server has carried it out, the reply is cut off); `cut reply` (in the middle of its body);
- * `stall` (no answer, ever).
+ * `stall` (no answer, ever); `unsupported` (501, as servers without conditional put answer one).
  */
-export type S3Fault = 'pass' | 'unavailable' | 'reset' | 'lose reply' | 'cut reply' | 'stall';
+export type S3Fault = 'pass' | 'unavailable' | 'reset' | 'lose reply' | 'cut reply' | 'stall' | 'unsupported';
 
 export interface S3Request {
   readonly method: string;
   /** Path and query. */
   readonly url: string;
+  /** Whether it is a put with If-None-Match. */
+  readonly conditional: boolean;
 }
 
 /** An HTTP proxy in front of an S3 server that decides about every single request. */
@@ -60,17 +62,18 @@ export class S3Proxy {
 
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     if (this.latencyMs > 0) await new Promise((resolve) => setTimeout(resolve, this.latencyMs));
-    const fault = this.decide({ method: request.method ?? 'GET', url: request.url ?? '/' });
+    const fault = this.decide({
+      method: request.method ?? 'GET',
+      url: request.url ?? '/',
+      conditional: request.headers['if-none-match'] !== undefined,
+    });
     if (fault !== 'pass') this.faults += 1;
     switch (fault) {
       case 'unavailable':
-        request.resume();
-        request.once('end', () => {
-          response.writeHead(503, { 'content-type': 'application/xml' });
-          response.end(
-            '<?xml version="1.0"?><Error><Code>SlowDown</Code><Message>injected</Message></Error>',
-          );
-        });
+        answer(request, response, 503, 'SlowDown');
+        return;
+      case 'unsupported':
+        answer(request, response, 501, 'NotImplemented');
         return;
       case 'reset':
         request.socket.resetAndDestroy();
@@ -116,4 +119,12 @@ export class S3Proxy {
     request.on('error', () => forwarded.destroy());
     request.pipe(forwarded);
   }
+}
+
+function answer(request: IncomingMessage, response: ServerResponse, status: number, code: string): void {
+  request.resume();
+  request.once('end', () => {
+    response.writeHead(status, { 'content-type': 'application/xml' });
+    response.end(`<?xml version="1.0"?><Error><Code>${code}</Code><Message>injected</Message></Error>`);
+  });
 }
