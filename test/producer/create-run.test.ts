@@ -121,10 +121,8 @@ describe('createRun', () => {
           throw new ImagemillError('STORE_CONDITIONAL_PUT_UNSUPPORTED', 'HTTP 501');
         },
       });
-    index = new RunIndex(
-      { ...stores, open: (uri) => refusing(stores.open(uri)) } as TestStores,
-      'memory://home/',
-    );
+    const home = refusing(stores.open('memory://home/'));
+    stores.replaced.set('home', home);
     const { run } = await create({ out: refusing(stores.open(OUT)) });
     expect(run.fencing).toBe('redis');
     expect(await index.list()).toHaveLength(1);
