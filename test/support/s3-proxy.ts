@@ -31,6 +31,8 @@ export class S3Proxy {
   readonly #server = createServer((request, response) => void this.#handle(request, response));
   /** Decides; requests pass where it is not set. */
   decide: (request: S3Request) => S3Fault = () => 'pass';
+  /** Sees every request. */
+  onRequest: (request: S3Request) => void = () => {};
   /** Added to every request. */
   latencyMs = 0;
   /** How many requests met a fault. */
@@ -62,11 +64,13 @@ export class S3Proxy {
 
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     if (this.latencyMs > 0) await new Promise((resolve) => setTimeout(resolve, this.latencyMs));
-    const fault = this.decide({
+    const seen: S3Request = {
       method: request.method ?? 'GET',
       url: request.url ?? '/',
       conditional: request.headers['if-none-match'] !== undefined,
-    });
+    };
+    this.onRequest(seen);
+    const fault = this.decide(seen);
     if (fault !== 'pass') this.faults += 1;
     switch (fault) {
       case 'unavailable':

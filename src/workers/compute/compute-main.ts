@@ -123,6 +123,8 @@ process.on('message', (message: ToCompute) => {
 });
 // Without its control process nothing here can be committed.
 process.once('disconnect', () => process.exit(0));
+// It may have died while these modules were loaded, when nobody listened yet.
+if (!process.connected) process.exit(0);
 // A terminal sends Ctrl-C to the whole group, but when to stop is for the control process to say.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => {});
 
