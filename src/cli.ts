@@ -3,6 +3,7 @@ import { CommanderError } from 'commander';
 import { exitCodeOf, type CommandProgress } from './commands/context.ts';
 import { createProgram } from './commands/program.ts';
 import { asImagemillError, EXIT } from './contract/errors.ts';
+import { printable } from './telemetry/printable.ts';
 
 /** Ends the process with the command's exit code; every fault is one line on stderr. */
 async function main(): Promise<void> {
@@ -34,19 +35,15 @@ function explain(error: unknown, progress: CommandProgress): number {
   if (error instanceof CommanderError) {
     // --help and --version end the same way, having said what they had to say.
     if (error.exitCode === 0) return EXIT.done;
-    process.stderr.write(`imagemill: ${oneLine(error.message.replace(/^error: /, ''))}\n`);
+    process.stderr.write(`imagemill: ${printable(error.message.replace(/^error: /, ''))}\n`);
     return EXIT.usage;
   }
   const fault = asImagemillError(error);
-  process.stderr.write(`imagemill: ${oneLine(fault.message)} [${fault.code}]\n`);
+  process.stderr.write(`imagemill: ${printable(fault.message)} [${fault.code}]\n`);
   if (fault.code === 'INTERNAL' && process.env['IMAGEMILL_LOG_LEVEL'] === 'debug') {
     process.stderr.write(`${(fault.cause as Error | undefined)?.stack ?? ''}\n`);
   }
   return exitCodeOf(fault, progress);
-}
-
-function oneLine(text: string): string {
-  return text.replace(/\s*\n\s*/g, ' ').trim();
 }
 
 await main();

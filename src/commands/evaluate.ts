@@ -7,7 +7,7 @@ import { ledgerKeys } from '../storage/ledger-keys.ts';
 import type { RunLedger } from '../storage/run-ledger.ts';
 import { runToEnd } from './classify.ts';
 import type { Context } from './context.ts';
-import { number, percent } from './print.ts';
+import { number, percent, textOf } from './print.ts';
 import { checkQueues } from './with-queues.ts';
 
 /** Classes named on the terminal; the file has all. */
@@ -92,7 +92,7 @@ export function evaluationReport(evaluation: Evaluation, out: string): Record<st
 
 /** The same for a person, a few lines. */
 function describeEvaluation(evaluation: Evaluation, out: string): string {
-  return [...evaluationLines(evaluation), `out:    ${out}`].join('\n');
+  return textOf([...evaluationLines(evaluation), `out:    ${out}`]);
 }
 
 export function evaluationLines(evaluation: Evaluation): string[] {

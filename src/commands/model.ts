@@ -6,7 +6,7 @@ import { addModelExport } from './model-export.ts';
 import { addModelFilters } from './model-filters.ts';
 import { describe, describeModelOptions, MODEL_FILE, openModel, type ModelOptions } from './model-options.ts';
 import { example } from './options.ts';
-import { number } from './print.ts';
+import { number, textOf } from './print.ts';
 
 type Run = (handler: (context: Context) => Promise<number>) => Promise<void>;
 
@@ -65,15 +65,14 @@ async function modelInfo(
   const { preprocessing: p } = card;
   const resize = p.resize.kind === 'stretch' ? 'stretched' : `short side to ${p.resize.size}`;
   context.stdout.write(
-    [
+    `${textOf([
       `architecture   ${card.architecture} (${card.format})`,
       `classes        ${number(card.classes)}, labels from: ${card.labelsFrom}: ${card.labels.slice(0, 3).join(', ')}, …`,
       `parameters     ${number(card.parameters)}`,
       `digest         ${card.digest}`,
       `preprocessing  ${resize} (${p.interpolation}), centre crop ${p.crop.width}×${p.crop.height}, ${p.channelOrder}, (pixel × ${p.scale.toPrecision(4)} − [${p.mean.join(', ')}]) / [${p.std.join(', ')}]`,
       `output         ${card.scores}; embeddings: ${card.embeddingSize === null ? 'not visible' : `${card.embeddingSize} values`}`,
-      '',
-    ].join('\n'),
+    ])}\n`,
   );
   return EXIT.done;
 }

@@ -8,9 +8,10 @@ import { submitPrepare } from '../producer/submit-prepare.ts';
 import { ledgerKeys } from '../storage/ledger-keys.ts';
 import type { RunLedger } from '../storage/run-ledger.ts';
 import { summarise } from '../storage/summarise-run.ts';
+import { printable } from '../telemetry/printable.ts';
 import { runToEnd } from './classify.ts';
 import type { Context } from './context.ts';
-import { duration, number } from './print.ts';
+import { duration, number, textOf } from './print.ts';
 import { checkQueues } from './with-queues.ts';
 
 /** Names of classes in a warning, at most. */
@@ -82,7 +83,7 @@ export async function reportPrepare(
   const { dataset } = facts;
   context.stdout.write(json ? `${JSON.stringify(prepareReport(facts))}\n` : `${describePrepare(facts)}\n`);
   const warning = dataset === null ? null : validationWarning(dataset);
-  if (warning !== null) context.stderr.write(`imagemill: ${warning}\n`);
+  if (warning !== null) context.stderr.write(`imagemill: ${printable(warning)}\n`);
   return true;
 }
 
@@ -131,14 +132,14 @@ export function prepareReport({ run, out, state, summary, dataset }: PrepareFact
 /** The same for a person, a few lines. */
 export function describePrepare({ run, out, state, summary, dataset }: PrepareFacts): string {
   const errors = Object.entries(summary.errorsByCode).map(([code, count]) => `${number(count)} ${code}`);
-  return [
+  return textOf([
     `${run.run} ${state}: ${number(summary.labelled)} images prepared, ${number(summary.errors)} errors, ${number(summary.shards)} shards, ${duration(summary.seconds)}`,
     ...(errors.length === 0
       ? []
       : [`errors:     ${errors.join(', ')}; imagemill results ${run.run} --errors`]),
     ...(dataset === null ? [] : describeDataset(dataset, `${out}${ledgerKeys.duplicates}`)),
     `out:        ${out}`,
-  ].join('\n');
+  ]);
 }
 
 function describeDataset({ classes, splits, meanPixel, duplicates }: Dataset, listedIn: string): string[] {

@@ -1,7 +1,13 @@
 import type { Summary } from '../contract/ledger.ts';
 import type { Run, RunState } from '../contract/run.ts';
+import { printable } from '../telemetry/printable.ts';
 
 const grouped = new Intl.NumberFormat('en-US', { maximumFractionDigits: 1 });
+
+/** Lines for a person: what they quote (places, labels, faults) cannot begin lines of its own, or command a terminal. */
+export function textOf(lines: readonly string[]): string {
+  return lines.map(printable).join('\n');
+}
 
 /** `12345.67` → `12,345.7`. */
 export function number(value: number): string {
@@ -40,10 +46,10 @@ export function runReport(run: Run, out: string, state: RunState, summary: Summa
 /** The same for a person, a few lines. */
 export function describeRun(run: Run, out: string, state: RunState, summary: Summary): string {
   const errors = Object.entries(summary.errorsByCode).map(([code, count]) => `${number(count)} ${code}`);
-  return [
+  return textOf([
     `${run.run} ${state}: ${number(summary.labelled)} images labelled, ${number(summary.errors)} errors, ${number(summary.shards)} shards, ${duration(summary.seconds)} (${number(summary.imagesPerSecond)} images/s)`,
     ...(errors.length === 0 ? [] : [`errors: ${errors.join(', ')}`]),
     `out:    ${out}`,
     `rows:   imagemill results ${run.run}${errors.length === 0 ? '' : ` [--errors]`}`,
-  ].join('\n');
+  ]);
 }

@@ -4,10 +4,11 @@ import { isEvaluateRun, isPrepareRun, isTrainRun, type Run, type RunState } from
 import { summarise } from '../storage/summarise-run.ts';
 import { RunLedger } from '../storage/run-ledger.ts';
 import { TrainingLedger } from '../storage/training-ledger.ts';
+import { printable } from '../telemetry/printable.ts';
 import type { Context } from './context.ts';
 import { evaluationLines, evaluationReport, readEvaluation } from './evaluate.ts';
 import { describePrepare, prepareReport, readPrepareFacts } from './prepare.ts';
-import { describeRun, duration, runReport } from './print.ts';
+import { describeRun, duration, runReport, textOf } from './print.ts';
 import { describeTrainRun, trainReport } from './train-report.ts';
 
 const RUNS_SHOWN_MAX = 50;
@@ -37,7 +38,7 @@ export async function runs(context: Context, options: { json: boolean; limit: nu
   } else {
     for (const row of rows) {
       context.stdout.write(
-        `${row.run}  ${row.createdAt.slice(0, 16)}  ${row.kind.padEnd(8)}  ${row.state.padEnd(9)}  ${row.source} → ${row.out}\n`,
+        `${printable(`${row.run}  ${row.createdAt.slice(0, 16)}  ${row.kind.padEnd(8)}  ${row.state.padEnd(9)}  ${row.source} → ${row.out}`)}\n`,
       );
     }
   }
@@ -74,7 +75,7 @@ export async function status(
     const left = eta === null ? '' : `, about ${duration(eta)} left`;
     context.stdout.write(`done:   ${(progress * 100).toFixed(1)} %${left}\n`);
   }
-  if (failure !== null) context.stdout.write(`failed: ${describeFailure(failure)}\n`);
+  if (failure !== null) context.stdout.write(`failed: ${printable(describeFailure(failure))}\n`);
   return EXIT.done;
 }
 
@@ -107,7 +108,7 @@ async function standingOf(run: Run, ledger: RunLedger, state: RunState): Promise
   return {
     ...standing,
     report: { ...standing.report, evaluation: evaluationReport(evaluation, out) },
-    description: [standing.description, ...evaluationLines(evaluation)].join('\n'),
+    description: `${standing.description}\n${textOf(evaluationLines(evaluation))}`,
   };
 }
 

@@ -1,4 +1,5 @@
 import { EXIT, ImagemillError } from '../contract/errors.ts';
+import { printable } from '../telemetry/printable.ts';
 import type { Context } from './context.ts';
 import { withQueues } from './with-queues.ts';
 
@@ -24,7 +25,9 @@ export async function schedules(
     const found = await queues.schedules();
     if (json) context.stdout.write(`${JSON.stringify(found)}\n`);
     else if (found.length === 0) context.stdout.write('no schedules: imagemill train --cron "0 2 * * *" …\n');
-    else for (const { id, pattern, next } of found) context.stdout.write(`${id}  ${pattern}  next ${next}\n`);
+    else
+      for (const { id, pattern, next } of found)
+        context.stdout.write(`${printable(`${id}  ${pattern}  next ${next}`)}\n`);
     return EXIT.done;
   });
 }

@@ -3,7 +3,7 @@ import type { EpochCommit, TrainSummary } from '../contract/training.ts';
 import { bestEpoch } from '../pipeline/recipe/schedule.ts';
 import { decidingError } from '../pipeline/training/deciding-error.ts';
 import { ledgerKeys } from '../storage/ledger-keys.ts';
-import { duration, percent } from './print.ts';
+import { duration, percent, textOf } from './print.ts';
 
 export interface TrainFacts {
   readonly run: TrainRun;
@@ -44,7 +44,7 @@ export function describeTrainRun({ run, out, state, summary, epochs }: TrainFact
   const best = bestOf(epochs);
   const { recipe } = run.spec;
   const took = summary === null ? '' : `, ${duration(summary.seconds)}`;
-  return [
+  return textOf([
     `${run.run} ${state}: ${recipe.name}, ${epochs.length} of ${recipe.epochs} epochs${took}`,
     ...(best === null
       ? []
@@ -53,7 +53,7 @@ export function describeTrainRun({ run, out, state, summary, epochs }: TrainFact
           `curves: ${out}${ledgerKeys.curves}`,
         ]),
     `out:    ${out}`,
-  ].join('\n');
+  ]);
 }
 
 function bestOf(epochs: readonly EpochCommit[]): EpochCommit | null {

@@ -5,8 +5,9 @@ import { openDataset } from '../pipeline/dataset/open-dataset.ts';
 import { openSource } from '../pipeline/source/open-source.ts';
 import { planRun } from '../producer/plan-run.ts';
 import { startScheduledTrain } from '../producer/start-scheduled-train.ts';
-import { checkRedis } from '../queue/connection.ts';
+import { checkRedis, redisAddress } from '../queue/connection.ts';
 import { checkEmbeddedRedis, startEmbeddedRedis } from '../queue/embedded-redis.ts';
+import { isRedisFault, redisFault } from '../queue/redis-faults.ts';
 import { Queues, type QueueTarget } from '../queue/queues.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Planner } from '../workers/plan-processor.ts';
@@ -67,19 +68,21 @@ export async function withQueues<R>(
   local: LocalWorkerOptions,
   work: (queues: Queues, target: QueueTarget) => Promise<R>,
 ): Promise<R> {
-  const { redisUrl, queuePrefix: prefix } = context.settings;
-  if (redisUrl !== undefined) {
-    await checkRedis(redisUrl);
-    const queues = new Queues({ redisUrl, prefix });
+  const shared = sharedQueue(context);
+  if (shared !== null) {
+    await checkRedis(shared, shared.prefix);
+    const queues = new Queues(shared);
     try {
       context.progress.enqueued = true;
-      return await work(queues, { redisUrl, prefix });
+      return await work(queues, shared);
+    } catch (error) {
+      throw isRedisFault(error) ? redisFault(error, redisAddress(shared.redisUrl)) : error;
     } finally {
       await queues.close();
     }
   }
   const redis = await startEmbeddedRedis();
-  const target = { redisUrl: redis.url, prefix };
+  const target = { redisUrl: redis.url, prefix: context.settings.queuePrefix };
   const queues = new Queues(target);
   let worker: RunningWorker | undefined;
   try {
@@ -103,6 +106,12 @@ function commandLogger({ logger, settings }: Context): Logger {
 
 /** Checks what `withQueues` will need, before anything is written. */
 export async function checkQueues(context: Context): Promise<void> {
-  const { redisUrl } = context.settings;
-  await (redisUrl === undefined ? checkEmbeddedRedis() : checkRedis(redisUrl));
+  const shared = sharedQueue(context);
+  await (shared === null ? checkEmbeddedRedis() : checkRedis(shared, shared.prefix));
+}
+
+/** The queue of REDIS_URL; null where that is not set. */
+export function sharedQueue({ settings }: Context): QueueTarget | null {
+  const { redisUrl, redisTls, queuePrefix: prefix } = settings;
+  return redisUrl === undefined ? null : { redisUrl, redisTls, prefix };
 }

@@ -5,25 +5,25 @@ import { checkRedis, redisAddress } from '../queue/connection.ts';
 import { startEmbeddedRedis } from '../queue/embedded-redis.ts';
 import { watchEventLoop } from '../telemetry/event-loop-delay.ts';
 import type { Context } from './context.ts';
-import { startLocalWorker, workerName, type LocalWorkerOptions } from './with-queues.ts';
+import { sharedQueue, startLocalWorker, workerName, type LocalWorkerOptions } from './with-queues.ts';
 
 /** `imagemill worker`: serves the queues of REDIS_URL until SIGINT or SIGTERM. */
 export async function worker(
   context: Context,
   options: LocalWorkerOptions & { queues: QueueName[] },
 ): Promise<number> {
-  const { redisUrl, queuePrefix: prefix } = context.settings;
-  if (redisUrl === undefined) {
+  const target = sharedQueue(context);
+  if (target === null) {
     throw new ImagemillError(
       'USAGE',
       'expected REDIS_URL, got none: a worker serves a shared queue (imagemill dev starts one on this machine)',
     );
   }
-  await checkRedis(redisUrl);
+  await checkRedis(target, target.prefix);
   const eventLoop = watchEventLoop();
-  const running = await startLocalWorker(context, { redisUrl, prefix }, options);
+  const running = await startLocalWorker(context, target, options);
   context.stderr.write(
-    `worker ${workerName()} serves ${options.queues.join(', ')} of ${redisAddress(redisUrl)} on ${options.device}\n`,
+    `worker ${workerName()} serves ${options.queues.join(', ')} of ${redisAddress(target.redisUrl)} on ${options.device}\n`,
   );
   await interrupted(context);
   await running.close();
@@ -36,18 +36,16 @@ export async function worker(
 
 /** `imagemill dev`: Redis, unless REDIS_URL names one, and a worker, until SIGINT or SIGTERM. */
 export async function dev(context: Context, options: LocalWorkerOptions): Promise<number> {
-  const redis = context.settings.redisUrl === undefined ? await startEmbeddedRedis() : null;
-  const redisUrl = redis?.url ?? context.settings.redisUrl ?? '';
-  await checkRedis(redisUrl);
-  const running = await startLocalWorker(
-    context,
-    { redisUrl, prefix: context.settings.queuePrefix },
-    options,
-  );
+  const shared = sharedQueue(context);
+  const redis = shared === null ? await startEmbeddedRedis() : null;
+  const target = shared ?? { redisUrl: redis?.url ?? '', prefix: context.settings.queuePrefix };
+  await checkRedis(target, target.prefix);
+  const running = await startLocalWorker(context, target, options);
   context.stdout.write(
     [
       `A worker is ready on ${options.device}. In another terminal:`,
-      `  export REDIS_URL=${redisUrl}`,
+      // That of a shared Redis may hold a password.
+      redis === null ? '  set REDIS_URL as it is set here' : `  export REDIS_URL=${redis.url}`,
       '  imagemill classify ./photos --model alexnet.safetensors --out ./labels',
       'Ctrl-C ends it.',
       '',

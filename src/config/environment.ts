@@ -2,6 +2,8 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { ImagemillError } from '../contract/errors.ts';
+import { readRedisTls, type RedisTls } from './redis-tls.ts';
+import { redisUrlFault, withoutUserInfo } from './redis-url.ts';
 
 const flag = z
   .enum(['1', '0', 'true', 'false', 'yes', 'no'])
@@ -12,8 +14,15 @@ const count = (minimum: number, maximum: number) => z.coerce.number().int().min(
 const environmentSchema = z.object({
   REDIS_URL: z
     .string()
-    .regex(/^(rediss?|unix):\/\//, 'expected redis://, rediss:// or unix://')
+    .superRefine((url, context) => {
+      const message = redisUrlFault(url);
+      if (message !== null) context.addIssue({ code: 'custom', message });
+    })
     .optional(),
+  /** PEM files for rediss://: a private authority, and this side's own certificate where the server wants one. */
+  IMAGEMILL_REDIS_TLS_CA: z.string().optional(),
+  IMAGEMILL_REDIS_TLS_CERT: z.string().optional(),
+  IMAGEMILL_REDIS_TLS_KEY: z.string().optional(),
   /** Prefix of every Redis key; in a Redis Cluster wrap it in braces. */
   IMAGEMILL_QUEUE_PREFIX: z
     .string()
@@ -25,7 +34,10 @@ const environmentSchema = z.object({
   IMAGEMILL_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('warn'),
 
   /** Endpoint of an S3-compatible server; AWS's own where it is unset. */
-  IMAGEMILL_S3_ENDPOINT: z.url().optional(),
+  IMAGEMILL_S3_ENDPOINT: z
+    .url({ protocol: /^https?$/, error: 'expected http:// or https://' })
+    .refine((url) => !url.includes('@'), 'expected no user or password: credentials are AWS_ACCESS_KEY_ID, …')
+    .optional(),
   IMAGEMILL_S3_REGION: z.string().optional(),
   AWS_REGION: z.string().optional(),
   AWS_DEFAULT_REGION: z.string().optional(),
@@ -76,6 +88,7 @@ export interface S3Settings {
 export interface Settings {
   /** Undefined: run embedded. */
   readonly redisUrl: string | undefined;
+  readonly redisTls: RedisTls | undefined;
   readonly queuePrefix: string;
   /** Location of the index of runs. */
   readonly home: string;
@@ -107,16 +120,18 @@ export function readSettings(env: Record<string, string | undefined>): Settings 
   // An empty variable is an unset one, as in `REDIS_URL= imagemill …`.
   const present = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
   const result = environmentSchema.safeParse(present);
-  if (!result.success) {
-    const faults = result.error.issues.map(
+  const redisTls = readRedisTls(present);
+  if (!result.success || redisTls.faults.length > 0) {
+    const faults = (result.error?.issues ?? []).map(
       (issue) =>
-        `${issue.path.join('.')}=${withoutPassword(present[String(issue.path[0])])}: ${issue.message}`,
+        `${issue.path.join('.')}=${withoutUserInfo(present[String(issue.path[0])])}: ${issue.message}`,
     );
-    throw new ImagemillError('CONFIG_INVALID', `environment: ${faults.join('; ')}`);
+    throw new ImagemillError('CONFIG_INVALID', `environment: ${[...faults, ...redisTls.faults].join('; ')}`);
   }
   const vars = result.data;
   return {
     redisUrl: vars.REDIS_URL,
+    redisTls: redisTls.tls,
     queuePrefix: vars.IMAGEMILL_QUEUE_PREFIX,
     home: vars.IMAGEMILL_HOME ?? join(vars.XDG_STATE_HOME ?? join(homedir(), '.local', 'state'), 'imagemill'),
     logLevel: vars.IMAGEMILL_LOG_LEVEL,
@@ -134,10 +149,6 @@ export function readSettings(env: Record<string, string | undefined>): Settings 
       lockMs: vars.IMAGEMILL_LOCK_MS,
     },
   };
-}
-
-function withoutPassword(value = ''): string {
-  return value.replace(/\/\/[^@/]*@/, '//…@');
 }
 
 function s3Settings(vars: Variables): S3Settings {

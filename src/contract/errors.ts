@@ -107,6 +107,11 @@ export const ERROR_CATALOGUE = {
 
   // Services
   REDIS_UNREACHABLE: entry('service', true, 'Redis does not answer.'),
+  REDIS_UNTRUSTED: entry(
+    'service',
+    false,
+    'The certificate of Redis is not one that is trusted for its name.',
+  ),
   REDIS_REFUSED: entry('service', false, 'Redis refuses the credentials or the command.'),
   REDIS_SERVER_MISSING: entry('use', false, 'No REDIS_URL is set and no redis-server is installed.'),
   STORE_UNREACHABLE: entry('service', true, 'The object store does not answer.'),

@@ -1,34 +1,52 @@
 import type { RedisOptions } from 'bullmq';
 import { Redis } from 'ioredis';
-import { ImagemillError } from '../contract/errors.ts';
+import { isIP } from 'node:net';
+import type { RedisTls } from '../config/redis-tls.ts';
+import { redisFault } from './redis-faults.ts';
 
 /** Workers wait for Redis to come back; a command that a person waits for does not. */
 export type ConnectionRole = 'worker' | 'request';
+
+/** Where Redis is and how it is reached; plain data. */
+export interface RedisTarget {
+  /** `redis://[user:password@]host:port[/db]`, `rediss://…`, or `unix:///path/to/socket` */
+  readonly redisUrl: string;
+  /** For `rediss://`; unset: the authorities that Node trusts, and no certificate of our own. */
+  readonly redisTls?: RedisTls | undefined;
+}
 
 const REQUEST_RETRIES = 3;
 const RECONNECT_DELAY_MAX_MS = 2_000;
 const CONNECT_TIMEOUT_MS = 5_000;
 
-/**
- * Options for a Redis connection; plain data, since every BullMQ object makes connections of its own.
- * @param url `redis://[user:password@]host:port[/db]`, `rediss://…`, or `unix:///path/to/socket`
- */
-export function redisOptions(url: string, role: ConnectionRole): RedisOptions {
+/** Options for a Redis connection; plain data, since every BullMQ object makes connections of its own. */
+export function redisOptions({ redisUrl, redisTls }: RedisTarget, role: ConnectionRole): RedisOptions {
   const shared: RedisOptions = {
     connectTimeout: CONNECT_TIMEOUT_MS,
     retryStrategy: (times: number) => Math.min(50 * 2 ** Math.min(times, 6), RECONNECT_DELAY_MAX_MS),
     maxRetriesPerRequest: role === 'worker' ? null : REQUEST_RETRIES,
   };
-  const parsed = new URL(url);
+  const parsed = new URL(redisUrl);
   if (parsed.protocol === 'unix:') return { ...shared, path: decodeURIComponent(parsed.pathname) };
+  const host = parsed.hostname.replace(/^\[|\]$/g, '') || '127.0.0.1';
   return {
     ...shared,
-    host: parsed.hostname.replace(/^\[|\]$/g, '') || '127.0.0.1',
+    host,
     port: parsed.port === '' ? 6379 : Number(parsed.port),
     ...(parsed.username === '' ? {} : { username: decodeURIComponent(parsed.username) }),
     ...(parsed.password === '' ? {} : { password: decodeURIComponent(parsed.password) }),
     ...(parsed.pathname.length > 1 ? { db: Number(parsed.pathname.slice(1)) } : {}),
-    ...(parsed.protocol === 'rediss:' ? { tls: { servername: parsed.hostname } } : {}),
+    ...(parsed.protocol === 'rediss:' ? { tls: tlsOptions(host, redisTls) } : {}),
+  };
+}
+
+function tlsOptions(host: string, tls: RedisTls = {}): NonNullable<RedisOptions['tls']> {
+  return {
+    ...tls,
+    // Said here, NODE_TLS_REJECT_UNAUTHORIZED=0, which someone may need for another server, does not reach Redis.
+    rejectUnauthorized: true,
+    // An address is no server name (RFC 6066); the certificate is checked against it all the same.
+    ...(isIP(host) === 0 ? { servername: host } : {}),
   };
 }
 
@@ -41,14 +59,14 @@ export function redisAddress(url: string): string {
 }
 
 /**
- * Checks that Redis answers and accepts the credentials.
- * @throws ImagemillError REDIS_UNREACHABLE, REDIS_REFUSED
+ * Checks that Redis answers, accepts the credentials, and lets them do what the queues need under the prefix.
+ * @param prefix where the keys of the queues are; without it only the connection is checked
+ * @throws ImagemillError REDIS_UNREACHABLE, REDIS_UNTRUSTED, REDIS_REFUSED
  */
-export async function checkRedis(url: string): Promise<void> {
-  const address = redisAddress(url);
-  let lastError = 'no answer';
+export async function checkRedis(target: RedisTarget, prefix?: string): Promise<void> {
+  let lastError: Error = new Error('no answer');
   const redis = new Redis({
-    ...redisOptions(url, 'request'),
+    ...redisOptions(target, 'request'),
     lazyConnect: true,
     retryStrategy: () => null,
     maxRetriesPerRequest: 0,
@@ -56,18 +74,20 @@ export async function checkRedis(url: string): Promise<void> {
     commandTimeout: CONNECT_TIMEOUT_MS,
   });
   redis.on('error', (error: Error) => {
-    lastError = error.message;
+    lastError = error;
   });
   try {
     await redis.connect();
     await redis.ping();
+    // A user whose key patterns leave the prefix out may connect, and would fail in the middle of a run.
+    if (prefix !== undefined) await redis.eval(PROBE_SCRIPT, 1, `${prefix}:probe`);
   } catch (error) {
-    const message = `${(error as Error).message} ${lastError}`;
-    if (/NOAUTH|WRONGPASS|NOPERM|invalid username-password|without any password/i.test(message)) {
-      throw new ImagemillError('REDIS_REFUSED', `Redis at ${address} refuses the credentials of REDIS_URL`);
-    }
-    throw new ImagemillError('REDIS_UNREACHABLE', `expected Redis at ${address}, got: ${lastError}`);
+    const told = redisFault(error, redisAddress(target.redisUrl));
+    // The connection's own error says more than that of the command which could not be sent.
+    throw told.code === 'REDIS_UNREACHABLE' ? redisFault(lastError, redisAddress(target.redisUrl)) : told;
   } finally {
     redis.disconnect();
   }
 }
+
+const PROBE_SCRIPT = "return redis.call('EXISTS', KEYS[1])";

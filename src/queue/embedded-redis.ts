@@ -83,7 +83,7 @@ async function waitUntilReady(url: string): Promise<Error | undefined> {
   let last: Error = new Error('no answer');
   while (Date.now() < deadline) {
     try {
-      await checkRedis(url);
+      await checkRedis({ redisUrl: url });
       return undefined;
     } catch (error) {
       last = error as Error;

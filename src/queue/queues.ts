@@ -13,12 +13,11 @@ import {
   type TrainScheduleJob,
 } from '../contract/jobs.ts';
 import { JOBS_PER_BULK, QUEUES, type QueueName } from '../contract/queues.ts';
-import { redisOptions, type ConnectionRole } from './connection.ts';
+import { redisOptions, type ConnectionRole, type RedisTarget } from './connection.ts';
 import { jobOptions, PLAN_ATTEMPTS } from './retry-policy.ts';
 
 /** Where the queues are. */
-export interface QueueTarget {
-  readonly redisUrl: string;
+export interface QueueTarget extends RedisTarget {
   /** Prefix of every key. */
   readonly prefix: string;
 }
@@ -51,7 +50,7 @@ export class Queues {
     let queue = this.#open.get(name);
     if (queue === undefined) {
       queue = new Queue(name, {
-        connection: redisOptions(this.#target.redisUrl, this.#role),
+        connection: redisOptions(this.#target, this.#role),
         prefix: this.#target.prefix,
       });
       // Without a listener an EventEmitter's error ends the process; the command that fails reports the fault itself.
@@ -209,7 +208,7 @@ export class Queues {
   /** A stream of what happens on a queue. */
   events(name: QueueName): QueueEvents {
     const events = new QueueEvents(name, {
-      connection: redisOptions(this.#target.redisUrl, 'worker'),
+      connection: redisOptions(this.#target, 'worker'),
       prefix: this.#target.prefix,
     });
     events.on('error', () => {});

@@ -42,7 +42,7 @@ export class RedisFence implements Fence {
 
   #connection(): Redis {
     if (this.#redis === undefined) {
-      this.#redis = new Redis(redisOptions(this.#target.redisUrl, 'worker'));
+      this.#redis = new Redis(redisOptions(this.#target, 'worker'));
       // Commands wait for the connection to come back; without a listener its error would end the process.
       this.#redis.on('error', () => {});
     }

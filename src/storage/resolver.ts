@@ -113,7 +113,7 @@ function invalid(uri: string, found: string): ImagemillError {
   );
 }
 
-/** `scheme://user:password@host` must not end up in a message. */
+/** `scheme://user:password@host` must not end up in a message; a password may have any character, `/` among them. */
 function withoutUserInfo(uri: string): string {
-  return uri.replace(/^([a-z][a-z0-9+.-]*:\/*)[^/]*@/i, '$1…@');
+  return uri.replace(/^([a-z][a-z0-9+.-]*:\/*)([^/]*|[^/]*:.*)@/is, '$1…@');
 }

@@ -141,7 +141,7 @@ function openWorker<R>(
   { target, settings, name, logger }: WorkerOptions,
 ): Worker {
   const worker = new Worker<unknown, R>(queue, processor, {
-    connection: redisOptions(target.redisUrl, 'worker'),
+    connection: redisOptions(target, 'worker'),
     prefix: target.prefix,
     name,
     concurrency,
@@ -161,7 +161,7 @@ function openWorker<R>(
 /** Takes no jobs: only puts those of workers that died back on the queue. */
 function openStallWatch(queue: QueueName, { target, settings, name, logger }: WorkerOptions): Worker {
   const watch = new Worker(queue, null, {
-    connection: redisOptions(target.redisUrl, 'worker'),
+    connection: redisOptions(target, 'worker'),
     prefix: target.prefix,
     name: `${name}-watch`,
     autorun: false,

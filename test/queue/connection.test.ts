@@ -10,12 +10,12 @@ describe('redisOptions', () => {
     ['rediss://queue', { tls: { servername: 'queue' } }],
     ['unix:///tmp/a%20b.sock', { path: '/tmp/a b.sock' }],
   ])('reads %s', (url, expected) => {
-    expect(redisOptions(url, 'worker')).toMatchObject(expected);
+    expect(redisOptions({ redisUrl: url }, 'worker')).toMatchObject(expected);
   });
 
   it('lets a worker wait for Redis, and a request give up', () => {
-    expect(redisOptions('redis://q', 'worker')['maxRetriesPerRequest']).toBeNull();
-    expect(redisOptions('redis://q', 'request')['maxRetriesPerRequest']).toBe(3);
+    expect(redisOptions({ redisUrl: 'redis://q' }, 'worker')['maxRetriesPerRequest']).toBeNull();
+    expect(redisOptions({ redisUrl: 'redis://q' }, 'request')['maxRetriesPerRequest']).toBe(3);
   });
 
   it('tells the address without the credentials', () => {
@@ -27,11 +27,11 @@ describe('checkRedis', () => {
   it('accepts a Redis that answers, with the right password', async () => {
     const redis = await startRedis(['--requirepass', 'right']);
     try {
-      await checkRedis(redis.url.replace('//', '//:right@'));
-      await expect(checkRedis(redis.url.replace('//', '//:wrong@'))).rejects.toMatchObject({
+      await checkRedis({ redisUrl: redis.url.replace('//', '//:right@') });
+      await expect(checkRedis({ redisUrl: redis.url.replace('//', '//:wrong@') })).rejects.toMatchObject({
         code: 'REDIS_REFUSED',
       });
-      await expect(checkRedis(redis.url)).rejects.toMatchObject({ code: 'REDIS_REFUSED' });
+      await expect(checkRedis({ redisUrl: redis.url })).rejects.toMatchObject({ code: 'REDIS_REFUSED' });
     } finally {
       await redis.stop();
     }
@@ -39,7 +39,7 @@ describe('checkRedis', () => {
 
   it('names the address of one that does not', async () => {
     const port = await freePort();
-    await expect(checkRedis(`redis://127.0.0.1:${port}`)).rejects.toMatchObject({
+    await expect(checkRedis({ redisUrl: `redis://127.0.0.1:${port}` })).rejects.toMatchObject({
       code: 'REDIS_UNREACHABLE',
       message: expect.stringContaining(`127.0.0.1:${port}`) as string,
     });

@@ -11,10 +11,10 @@ it('starts a private Redis on a socket, and leaves nothing behind', async () => 
   const redis = await startEmbeddedRedis();
   const folder = decodeURI(new URL(redis.url).pathname);
   expect(existsSync(folder)).toBe(true);
-  await checkRedis(redis.url);
+  await checkRedis({ redisUrl: redis.url });
   await redis.stop();
   expect(existsSync(folder)).toBe(false);
-  await expect(checkRedis(redis.url)).rejects.toMatchObject({ code: 'REDIS_UNREACHABLE' });
+  await expect(checkRedis({ redisUrl: redis.url })).rejects.toMatchObject({ code: 'REDIS_UNREACHABLE' });
 });
 
 it('puts a run on the queue once, however often it is asked to', async () => {

@@ -60,7 +60,7 @@ async function follow(
       await new Promise((resolve) => setTimeout(resolve, 300));
       await attempt((value) => taken.updateProgress(value));
     },
-    { connection: redisOptions(redis.url, 'worker'), prefix },
+    { connection: redisOptions({ redisUrl: redis.url }, 'worker'), prefix },
   );
   try {
     return { state: await state, progress, epochs };

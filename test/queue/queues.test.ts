@@ -32,7 +32,7 @@ afterEach(async () => {
 afterAll(() => redis.stop());
 
 const target = (): { connection: ReturnType<typeof redisOptions>; prefix: string } => ({
-  connection: redisOptions(redis.url, 'worker'),
+  connection: redisOptions({ redisUrl: redis.url }, 'worker'),
   prefix,
 });
 

@@ -60,7 +60,7 @@ export async function startRedis(extra: readonly string[] = []): Promise<TestRed
 
 async function untilReady(url: string, mayRefuse: boolean): Promise<void> {
   for (let tries = 0; tries < 200; tries += 1) {
-    const ready = await checkRedis(url).then(
+    const ready = await checkRedis({ redisUrl: url }).then(
       () => true,
       (error: unknown) => mayRefuse && String(error).includes('refuses'),
     );

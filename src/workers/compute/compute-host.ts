@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { asImagemillError, ImagemillError } from '../../contract/errors.ts';
 import type { Logger } from '../../telemetry/logger.ts';
+import { printable } from '../../telemetry/printable.ts';
 import { entryPoint } from '../entry-point.ts';
 import type { StepDraft } from '../../pipeline/training/epoch-task.ts';
 import type {
@@ -143,7 +144,7 @@ export class ComputeHost {
       serialization: 'advanced',
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
       env: {
-        ...process.env,
+        ...withoutRedis(process.env),
         // Tensors of a hundred megabytes come and go with every batch. Handing their pages back to the system and
         // faulting them in again costs more than the arithmetic, so glibc is told to keep them.
         MALLOC_MMAP_MAX_: '0',
@@ -156,7 +157,9 @@ export class ComputeHost {
     this.#stderrTail = '';
     child.stderr?.on('data', (chunk: Buffer) => {
       this.#stderrTail = (this.#stderrTail + chunk.toString()).slice(-STDERR_TAIL_CHARS);
-      process.stderr.write(chunk);
+      for (const line of chunk.toString().split('\n')) {
+        if (line.trim() !== '') process.stderr.write(`compute: ${printable(line)}\n`);
+      }
     });
     child.on('message', (message) => this.#receive(message as FromCompute));
     child.once('error', (error) => this.#ended(child, error.message));
@@ -252,6 +255,11 @@ export class ComputeHost {
 }
 
 /** The line in which a dying process says why; its last one where none stands out. */
+/** This process opens what strangers have made; the queue is none of its business. */
+function withoutRedis(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !/^(IMAGEMILL_)?REDIS_/.test(name)));
+}
+
 function lastWords(stderr: string): string {
   const lines = stderr.trim().split('\n');
   return lines.findLast((line) => /\b(FATAL|Error|terminate|assertion)\b/i.test(line)) ?? lines.at(-1) ?? '';
