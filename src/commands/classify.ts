@@ -85,6 +85,7 @@ export async function runToEnd(
 ): Promise<number> {
   const line = new ProgressLine(context.stderr);
   let state = await ledger.state();
+  let failedReason: string | undefined;
   try {
     if (state !== 'done') {
       state = await withQueues(context, options, async (queues) => {
@@ -100,6 +101,7 @@ export async function runToEnd(
             queues,
             planJob,
             shardQueue: run.spec.kind === 'prepare' ? 'prepare' : 'classify',
+            onFailure: (reason) => (failedReason = reason),
           },
           { items: before.items, errors: before.errors },
           (progress) => line.update(progress),
@@ -120,7 +122,7 @@ export async function runToEnd(
   } finally {
     line.end();
   }
-  return report(context, run, ledger, state, options);
+  return report(context, run, ledger, state, { ...options, failedReason });
 }
 
 async function report(
@@ -128,7 +130,7 @@ async function report(
   run: Run,
   ledger: RunLedger,
   state: RunState,
-  options: Pick<RunOptions, 'wait' | 'json' | 'report'>,
+  options: Pick<RunOptions, 'wait' | 'json' | 'report'> & { readonly failedReason: string | undefined },
 ): Promise<number> {
   const summary = (await ledger.findSummary()) ?? (await summarise(ledger, run));
   const isTold = (await options.report?.(state)) ?? false;
@@ -143,7 +145,9 @@ async function report(
   if (state !== 'done') {
     const failure = await ledger.findFailure();
     const reason =
-      failure === null ? `run ${run.run} ended as ${state}` : `${failure.code}: ${failure.message}`;
+      failure === null
+        ? (options.failedReason ?? `run ${run.run} ended as ${state}`)
+        : `${failure.code}: ${failure.message}`;
     context.stderr.write(`imagemill: ${reason}\n`);
     return EXIT.failed;
   }

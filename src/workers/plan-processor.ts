@@ -12,7 +12,7 @@ import type { Queues } from '../queue/queues.ts';
 import type { RunLedger } from '../storage/run-ledger.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { finishRun, writeRunFailure } from './finish-run.ts';
-import { endJob } from './job-outcome.ts';
+import { endJob, isLastAttempt } from './job-outcome.ts';
 import type { RunCache } from './run-cache.ts';
 import { watchCancellation } from './watch-cancellation.ts';
 
@@ -148,9 +148,9 @@ async function failedReasons(job: Job): Promise<Map<number, string>> {
 /** A planner that will not be tried again leaves its reason in the ledger, where everyone looks. */
 async function recordFailure(job: Job, signal: AbortSignal, error: unknown, runs: RunCache): Promise<void> {
   const fault = asImagemillError(error);
-  const lastAttempt = job.attemptsMade + 1 >= (job.opts.attempts ?? 1);
   if (job.repeatJobKey !== undefined) return;
-  if (signal.aborted || fault.code === 'SHARDS_FAILED' || (fault.retryable && !lastAttempt)) return;
+  if (signal.aborted || fault.code === 'SHARDS_FAILED' || (fault.retryable && !isLastAttempt(job, fault)))
+    return;
   const state = planJob.parse(job.data, `job ${job.id}`);
   try {
     const { run, ledger } = await runs.open(state.out);
