@@ -109,10 +109,16 @@ function expectFates(labelled: Iterable<string>, errors: readonly ErrorRow[]): v
 
 describe('a collection of hostile files among good ones', { timeout: 2 * DEADLINE_MS }, () => {
   it('is labelled: every item once, errors with their codes, good rows as without the hostile ones', async () => {
-    const classify = (collection: string) => [
-      ...['classify', at(collection), '--model', workspace.model, '--out', at(`${collection}-labels`)],
-      ...['--shard-size', '25', '--format', 'jsonl', '--device', 'cpu', '--json'],
-    ];
+    const classify = (collection: string) =>
+      ['classify', at(collection), '--model', workspace.model, '--out', at(`${collection}-labels`)].concat([
+        '--shard-size',
+        '25',
+        '--format',
+        'jsonl',
+        '--device',
+        'cpu',
+        '--json',
+      ]);
     const calm = await watched(classify('calm'));
     expect([calm.code, calm.stderr]).toEqual([0, '']);
     const startedAtMs = Date.now();
@@ -130,10 +136,16 @@ describe('a collection of hostile files among good ones', { timeout: 2 * DEADLIN
   });
 
   it('is prepared: every item once, errors with their codes, good images as without the hostile ones', async () => {
-    const prepare = (collection: string) => [
-      ...['prepare', at(collection), '--out', at(`${collection}-dataset`), '--short-side', '48'],
-      ...['--shard-size', '25', '--format', 'png', '--device', 'cpu', '--json'],
-    ];
+    const prepare = (collection: string) =>
+      ['prepare', at(collection), '--out', at(`${collection}-dataset`), '--short-side', '48'].concat([
+        '--shard-size',
+        '25',
+        '--format',
+        'png',
+        '--device',
+        'cpu',
+        '--json',
+      ]);
     const calm = await watched(prepare('calm'));
     expect([calm.code, calm.stderr]).toEqual([0, '']);
     const startedAtMs = Date.now();
