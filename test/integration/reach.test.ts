@@ -69,7 +69,7 @@ const jsonl = (uris: readonly string[]) =>
 
 describe.skipIf(s3.missing !== null)(`a manifest in a bucket: ${titleOf(s3)}`, { timeout: 60_000 }, () => {
   it('reads no file of the worker, however it is written', async () => {
-    const encoded = [...secret].map((c) => (c === '/' ? c : `%${c.charCodeAt(0).toString(16)}`)).join('');
+    const encoded = secret.replace(/[^/]/g, (c) => `%${c.charCodeAt(0).toString(16)}`);
     const refused = [
       'file:///etc/passwd',
       `file://${secret}`,

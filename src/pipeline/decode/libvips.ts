@@ -117,12 +117,14 @@ export async function turnPixels(
   orientation: Orientation,
 ): Promise<Uint8Array> {
   const { mirror, flip, clockwise } = TURNS[orientation];
-  return sharp(pixels, { raw: { ...size, channels: CHANNELS } })
-    .flop(mirror)
-    .flip(flip)
-    .rotate(clockwise)
-    .raw()
-    .toBuffer();
+  return withOwnErrors(() =>
+    sharp(pixels, { raw: { ...size, channels: CHANNELS } })
+      .flop(mirror)
+      .flip(flip)
+      .rotate(clockwise)
+      .raw()
+      .toBuffer(),
+  );
 }
 
 function open({ bytes, header, failOn }: RenderRequest): Sharp {

@@ -1,11 +1,11 @@
+import { ImageError } from '../../contract/errors.ts';
 import { Gate } from '../batch/gate.ts';
 import { Semaphore } from '../batch/semaphore.ts';
 
-/** One call of libvips among others. */
+/** One call of libvips. */
 interface Call {
-  hasFailed: boolean;
-  /** Whether one beside it has failed. */
-  isSpoilt: boolean;
+  /** Whether another one ran at the same time, for any part of it. */
+  hadCompany: boolean;
   readonly over: Promise<void>;
 }
 
@@ -18,28 +18,19 @@ const alone = new Semaphore(1);
 
 /**
  * Calls libvips so that an error is told in its own words. libvips collects what all threads say of errors in one text
- * for the whole process: of two images that fail at the same moment, one can get the words of the other, or none, and
- * words are all there is to tell a truncated image from a corrupt one. So what failed beside another failure is done
- * once more while nothing else runs. Beside calls that take seconds the words may still be another's.
- * @throws what `call` throws
+ * for the whole process, which sharp empties after every call, failed or not: an image that fails beside others can get
+ * their words, or none, and words are all there is to tell a truncated image from one with a harmless flaw. So what
+ * failed beside others is done once more while nothing else runs. Every call that may run beside decodes goes through
+ * here; calls must not be nested.
+ * @throws what `call` throws; ImageError IMAGE_CORRUPT where it failed beside calls that take seconds
  */
 export async function withOwnErrors<T>(call: () => Promise<T>): Promise<T> {
   await gate.passage();
-  const startedAtMs = performance.now();
   const { self, finish } = enter();
   try {
     return await call();
   } catch (error) {
-    self.hasFailed = true;
-    finish();
-    const others = [...running];
-    for (const other of others) other.isSpoilt = true;
-    if (performance.now() - startedAtMs > PATIENCE_MS) throw error;
-    if (!self.isSpoilt) {
-      // One that has written to the text may not have come back yet.
-      await settled(others);
-      if (!others.some(({ hasFailed }) => hasFailed)) throw error;
-    }
+    if (!self.hadCompany) throw error;
   } finally {
     finish();
   }
@@ -48,9 +39,16 @@ export async function withOwnErrors<T>(call: () => Promise<T>): Promise<T> {
 
 async function callAlone<T>(call: () => Promise<T>): Promise<T> {
   gate.shut();
+  await settled([...running]);
+  const isAlone = running.size === 0;
   try {
-    await settled([...running]);
     return await call();
+  } catch (error) {
+    if (isAlone) throw error;
+    const words = error instanceof Error ? error.message : String(error);
+    throw new ImageError('IMAGE_CORRUPT', `expected a readable image, got "${words}" from the decoder`, {
+      cause: error,
+    });
   } finally {
     gate.open();
   }
@@ -59,7 +57,8 @@ async function callAlone<T>(call: () => Promise<T>): Promise<T> {
 function enter(): { self: Call; finish: () => void } {
   let resolve = (): void => {};
   const over = new Promise<void>((done) => (resolve = done));
-  const self: Call = { hasFailed: false, isSpoilt: false, over };
+  const self: Call = { hadCompany: running.size > 0, over };
+  for (const other of running) other.hadCompany = true;
   running.add(self);
   const finish = (): void => {
     running.delete(self);

@@ -86,7 +86,7 @@ async function renderTolerantly(
   try {
     return await render({ ...request, failOn: 'warning' });
   } catch (error) {
-    if (classifyDecodeError(error) !== 'IMAGE_CORRUPT') throw error;
+    if (error instanceof ImageError || classifyDecodeError(error) !== 'IMAGE_CORRUPT') throw error;
     return render({ ...request, failOn: 'error' });
   }
 }
