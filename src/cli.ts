@@ -3,6 +3,7 @@ import { CommanderError } from 'commander';
 import { exitCodeOf, type CommandProgress } from './commands/context.ts';
 import { createProgram } from './commands/program.ts';
 import { asImagemillError, EXIT } from './contract/errors.ts';
+import { printable } from './telemetry/printable.ts';
 
 /** Ends the process with the command's exit code; every fault is one line on stderr. */
 async function main(): Promise<void> {
@@ -46,7 +47,7 @@ function explain(error: unknown, progress: CommandProgress): number {
 }
 
 function oneLine(text: string): string {
-  return text.replace(/\s*\n\s*/g, ' ').trim();
+  return printable(text.replace(/\s*\n\s*/g, ' ').trim());
 }
 
 await main();

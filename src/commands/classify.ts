@@ -7,6 +7,7 @@ import { submitClassify } from '../producer/submit-classify.ts';
 import { followRun } from '../queue/follow-run.ts';
 import type { RunLedger } from '../storage/run-ledger.ts';
 import { summarise } from '../storage/summarise-run.ts';
+import { printable } from '../telemetry/printable.ts';
 import type { Context } from './context.ts';
 import { describeRun, runReport } from './print.ts';
 import { ProgressLine } from './progress-line.ts';
@@ -148,7 +149,7 @@ async function report(
       failure === null
         ? (options.failedReason ?? `run ${run.run} ended as ${state}`)
         : `${failure.code}: ${failure.message}`;
-    context.stderr.write(`imagemill: ${reason}\n`);
+    context.stderr.write(`imagemill: ${printable(reason)}\n`);
     return EXIT.failed;
   }
   return summary.errors > 0 ? EXIT.itemErrors : EXIT.done;

@@ -42,6 +42,17 @@ export function readPngHeader(bytes: Uint8Array): PngHeader | undefined {
   };
 }
 
+/** Chunks of these types, or one more than `most` where there are more than that. */
+export function countPngChunks(bytes: Uint8Array, types: ReadonlySet<string>, most: number): number {
+  const view = viewOf(bytes);
+  let count = 0;
+  for (let at = SIGNATURE_BYTES; at + CHUNK_FRAME_BYTES <= bytes.length && count <= most;) {
+    if (types.has(chunkType(bytes, at))) count += 1;
+    at += CHUNK_FRAME_BYTES + view.getUint32(at);
+  }
+  return count;
+}
+
 /**
  * Reads the rows of a small PNG without libvips, which takes 1 ms for what zlib does in 30 µs.
  * @returns undefined where the image is not small, or its rows are not plain pixels (another bit depth, a palette,
@@ -118,8 +129,11 @@ function readImageData(bytes: Uint8Array): Uint8Array | undefined {
 
 function inflate(data: Uint8Array, expectedBytes: number): Uint8Array | undefined {
   try {
-    // One byte more than expected, so that too much is seen as such.
-    const rows = inflateSync(data, { chunkSize: Math.max(64, expectedBytes + 1) });
+    // A few kilobytes can inflate to gigabytes: what is more than expected is an error, not memory.
+    const rows = inflateSync(data, {
+      chunkSize: Math.max(64, expectedBytes + 1),
+      maxOutputLength: expectedBytes,
+    });
     return rows.length === expectedBytes ? rows : undefined;
   } catch {
     return undefined;
