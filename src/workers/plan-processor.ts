@@ -103,7 +103,9 @@ async function plan(
     await job.updateProgress(progressOf(state));
     if (await job.moveToWaitingChildren(token)) throw new WaitingChildrenError();
   }
-  if (!(await ledger.isCancelled())) await finishRun(ledger, run, await failedReasons(job));
+  if (!(await ledger.isCancelled())) {
+    await finishRun(ledger, run, await failedReasons(job), runs.resolver);
+  }
   return progressOf(state);
 }
 
