@@ -43,7 +43,7 @@ export async function reportRetried(
   context.stdout.write(
     [
       describeRun(run, ledger.out, 'done', summary),
-      ...(isPending ? [`retry:  imagemill status ${nested}`] : []),
+      ...(isPending ? [`next:   imagemill status ${nested}`] : []),
       ...(nested === null ? ['no errors are left to retry'] : []),
     ].join('\n') + '\n',
   );

@@ -52,9 +52,17 @@ export function describeRun(run: Run, out: string, state: RunState, summary: Mer
     ...(summary.generations === 0 ? [] : [`retried: ${times(summary.generations)}`]),
     `out:    ${out}`,
     `rows:   imagemill results ${run.run}${errors.length === 0 ? '' : ` [--errors]`}`,
+    ...(errors.length > 0 && state === 'done' && canBeRetried(run)
+      ? [`again:  imagemill retry ${run.run} --failed`]
+      : []),
   ].join('\n');
 }
 
 function times(count: number): string {
   return count === 1 ? 'once' : `${number(count)} times`;
+}
+
+/** Whether the errors of a run of this kind can be retried once it is done. */
+function canBeRetried({ spec }: Run): boolean {
+  return spec.kind === 'classify' && spec.retryOf === undefined;
 }
