@@ -5,6 +5,7 @@ import type { Run, RunState } from '../contract/run.ts';
 import { enqueueRun } from '../producer/enqueue-run.ts';
 import { submitClassify } from '../producer/submit-classify.ts';
 import { followRun } from '../queue/follow-run.ts';
+import { completeGeneration, readMergedSummary } from '../storage/generations.ts';
 import type { RunLedger } from '../storage/run-ledger.ts';
 import { summarise } from '../storage/summarise-run.ts';
 import { printable } from '../telemetry/printable.ts';
@@ -133,7 +134,9 @@ async function report(
   state: RunState,
   options: Pick<RunOptions, 'wait' | 'json' | 'report'> & { readonly failedReason: string | undefined },
 ): Promise<number> {
-  const summary = (await ledger.findSummary()) ?? (await summarise(ledger, run));
+  // The worker does this as well, unless it died just before.
+  if (state === 'done') await completeGeneration(ledger, run, context.resolver);
+  const summary = await readMergedSummary(ledger, run);
   const isTold = (await options.report?.(state)) ?? false;
   if (!isTold) {
     context.stdout.write(

@@ -22,6 +22,7 @@ import {
 } from './options.ts';
 import { results } from './results.ts';
 import { cancel, resume } from './resume.ts';
+import { retry, type RetryOptions } from './retry.ts';
 import { runs, RUNS_SHOWN_MAX, status } from './runs.ts';
 import { addTrainingCommands } from './training-commands.ts';
 import { dev, worker } from './worker.ts';
@@ -141,6 +142,20 @@ function addOversight(program: Command, run: (handler: Handler) => Promise<void>
     .addOption(engine())
     .addHelpText('after', example('imagemill resume ./labels'))
     .action((reference: string, options) => run((context) => resume(context, reference, options)));
+  program
+    .command('retry')
+    .description('put shards without a result on the queue again, or with --failed the items with errors')
+    .addArgument(runArgument())
+    .option('--failed', 'label the error items of a finished run again, as a new generation', false)
+    .addOption(integerOption('--priority <n>', '1 is the most urgent; 0 is before all', 0, PRIORITY_MAX))
+    .addOption(noWait())
+    .addOption(json())
+    .addOption(device())
+    .addOption(engine())
+    .addHelpText('after', example('imagemill retry ./labels --failed'))
+    .action((reference: string, options: RetryOptions) =>
+      run((context) => retry(context, reference, options)),
+    );
   program
     .command('cancel')
     .description('stop a run within a batch; what is committed stays')

@@ -1,7 +1,7 @@
 import { EXIT } from '../contract/errors.ts';
 import type { Failure, Summary } from '../contract/ledger.ts';
 import { isEvaluateRun, isPrepareRun, isTrainRun, type Run, type RunState } from '../contract/run.ts';
-import { summarise } from '../storage/summarise-run.ts';
+import { readMergedSummary } from '../storage/generations.ts';
 import { RunLedger } from '../storage/run-ledger.ts';
 import { TrainingLedger } from '../storage/training-ledger.ts';
 import type { Context } from './context.ts';
@@ -96,7 +96,7 @@ async function standingOf(run: Run, ledger: RunLedger, state: RunState): Promise
     const facts = await readPrepareFacts(run, ledger);
     return { report: prepareReport(facts), description: describePrepare(facts), ...rateOf(facts.summary) };
   }
-  const summary = (await ledger.findSummary()) ?? (await summarise(ledger, run));
+  const summary = await readMergedSummary(ledger, run);
   const standing = {
     report: runReport(run, out, state, summary),
     description: describeRun(run, out, state, summary),

@@ -15,6 +15,11 @@ export function shardName(shard: number): string {
   return String(shard).padStart(6, '0');
 }
 
+/** `2` → `0002`. */
+export function generationName(generation: number): string {
+  return String(generation).padStart(4, '0');
+}
+
 /** Deterministic: enqueuing a shard twice in one generation is one job. BullMQ forbids `:` and bare integers. */
 export function shardJobId(run: string, shard: number, generation: number): string {
   return `${run}.${shardName(shard)}.g${generation}`;

@@ -96,7 +96,9 @@ async function plan(
     await job.updateProgress(progressOf(state));
     if (await job.moveToWaitingChildren(token)) throw new WaitingChildrenError();
   }
-  if (!(await runs.isCancelled(state.out))) await finishRun(ledger, run, await failedReasons(job));
+  if (!(await runs.isCancelled(state.out))) {
+    await finishRun(ledger, run, await failedReasons(job), runs.resolver);
+  }
   return progressOf(state);
 }
 
