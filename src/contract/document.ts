@@ -34,7 +34,7 @@ export function defineDocument<T extends z.ZodRawShape>(
     if (found !== id) {
       throw new ImagemillError(
         'CONTRACT_VERSION_UNKNOWN',
-        `${where}: expected a document "${id}", got ${found === undefined ? 'one without a schema' : `"${found}"`}`,
+        `${where}: expected a document "${id}", got ${describeSchemaId(found)}`,
       );
     }
     const result = schema.safeParse(value);
@@ -61,9 +61,18 @@ export function describeIssues(error: z.ZodError): string {
     .join('; ');
 }
 
-function readSchemaId(value: unknown): string | undefined {
+/** What a document says it is; null where that is no text, undefined where it says nothing. */
+function readSchemaId(value: unknown): string | null | undefined {
   if (typeof value !== 'object' || value === null || !('schema' in value)) return undefined;
-  return String(value.schema);
+  return typeof value.schema === 'string' ? value.schema : null;
+}
+
+const SHOWN_LENGTH = 100;
+
+function describeSchemaId(found: string | null | undefined): string {
+  if (found === undefined) return 'one without a schema';
+  if (found === null) return 'one whose schema is no text';
+  return `"${found.length > SHOWN_LENGTH ? `${found.slice(0, SHOWN_LENGTH)}…` : found}"`;
 }
 
 function parseJson(bytes: Uint8Array, where: string): unknown {

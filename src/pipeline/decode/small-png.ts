@@ -49,8 +49,11 @@ export function readPngHeader(bytes: Uint8Array): PngHeader | undefined {
  */
 export function readSmallPng(bytes: Uint8Array): PngRows | undefined {
   const header = readPngHeader(bytes);
-  if (header === undefined || header.width * header.height > SMALL_IMAGE_PIXELS) return undefined;
+  if (header === undefined) return undefined;
   const { width, height, bitDepth, colourType, isInterlaced } = header;
+  const pixels = width * height;
+  // Without pixels in a row, the other side could be any size.
+  if (pixels === 0 || pixels > SMALL_IMAGE_PIXELS) return undefined;
   const channels = COLOUR_TYPE_CHANNELS.get(colourType);
   if (channels === undefined || bitDepth !== 8 || isInterlaced) return undefined;
   const data = readImageData(bytes);
@@ -118,8 +121,9 @@ function readImageData(bytes: Uint8Array): Uint8Array | undefined {
 
 function inflate(data: Uint8Array, expectedBytes: number): Uint8Array | undefined {
   try {
-    // One byte more than expected, so that too much is seen as such.
-    const rows = inflateSync(data, { chunkSize: Math.max(64, expectedBytes + 1) });
+    // One byte more than expected, so that too much is seen as such, and goes no further.
+    const most = expectedBytes + 1;
+    const rows = inflateSync(data, { chunkSize: Math.max(64, most), maxOutputLength: most });
     return rows.length === expectedBytes ? rows : undefined;
   } catch {
     return undefined;
