@@ -1,4 +1,5 @@
 import * as fc from 'fast-check';
+import { parquetWriteBuffer } from 'hyparquet-writer';
 import { describe, expect, it } from 'vitest';
 import { parseLabels as parseLabelsFile } from '../../src/producer/parse-labels.ts';
 import { parseLabels } from '../../src/pipeline/model/model-metadata.ts';
@@ -75,6 +76,30 @@ fuzz(manifestParser('jsonl'), {
     ...invalidUtf8,
   ],
   runs: 2_000,
+});
+
+const strings = (name: string, data: (string | null)[]) => ({ name, data, type: 'STRING' as const });
+const parquet = (uris: string[], labels: (string | null)[], codec?: 'SNAPPY' | 'UNCOMPRESSED'): Uint8Array =>
+  new Uint8Array(
+    parquetWriteBuffer({
+      columnData: [strings('uri', uris), strings('label', labels)],
+      rowGroupSize: 3,
+      ...(codec === undefined ? {} : { codec }),
+    }),
+  );
+const URIS = ['a.jpg', 'b.jpg', 'c.jpg', 'd.jpg', 'e.jpg'];
+
+fuzz(manifestParser('parquet'), {
+  seeds: {
+    snappy: parquet(URIS, ['x', 'x', 'y', null, 'x'], 'SNAPPY'),
+    uncompressed: parquet(URIS, ['x', null, 'y', 'y', 'x'], 'UNCOMPRESSED'),
+  },
+  words: [
+    Uint8Array.of(0xf9, 0xff, 0xff, 0xff, 0x0f),
+    new Uint8Array(12).fill(0xff),
+    Uint8Array.of(0xfe, 0xff, 0xff, 0xff, 0x0f),
+  ],
+  runs: 2_500,
 });
 
 describe('a text manifest', () => {

@@ -77,7 +77,8 @@ export function wellFormed(text: string): string {
 }
 
 function int32(value: number, field: string, where: string): number {
-  if ((value | 0) === value) return value;
+  // Of -0, which some formats cannot hold, 0 is left.
+  if ((value | 0) === value) return value | 0;
   throw new ImagemillError(
     'CONTRACT_INVALID',
     `${where}: expected ${field} to be a 32-bit integer, got ${value}`,
