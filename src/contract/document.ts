@@ -75,9 +75,12 @@ function describeSchemaId(found: string | null | undefined): string {
   return `"${found.length > SHOWN_LENGTH ? `${found.slice(0, SHOWN_LENGTH)}…` : found}"`;
 }
 
+/** Damaged text is refused: a mangled URI would be taken for an object that does not exist. */
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+
 function parseJson(bytes: Uint8Array, where: string): unknown {
   try {
-    return JSON.parse(new TextDecoder().decode(bytes));
+    return JSON.parse(utf8.decode(bytes));
   } catch (error) {
     throw new ImagemillError('CONTRACT_INVALID', `${where}: not JSON (${(error as Error).message})`);
   }

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { parquetWriteBuffer } from 'hyparquet-writer';
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { parseLabels as parseLabelsFile } from '../../src/producer/parse-labels.ts';
 import { parseLabels } from '../../src/pipeline/model/model-metadata.ts';
 import { expandBraces, hasBraces } from '../../src/pipeline/source/brace-expansion.ts';
@@ -11,6 +11,9 @@ import { createStoreResolver } from '../../src/storage/resolver.ts';
 import { collect, expectResumable, TestStores } from '../pipeline/source/support.ts';
 import { collectPages, FUZZ_TIMEOUT_MS, fuzz, parameters, utf8, type Parser } from './support.ts';
 
+const resolver = createStoreResolver({ s3: { region: 'us-east-1' } as never });
+afterAll(() => resolver.close());
+
 /** Lists a manifest as `classify` would: URIs go through the resolver that commands use. */
 function manifestParser(extension: 'csv' | 'jsonl' | 'parquet'): Parser<SourceEntry[]> {
   const uri = `memory://m/lists/l.${extension}`;
@@ -18,14 +21,9 @@ function manifestParser(extension: 'csv' | 'jsonl' | 'parquet'): Parser<SourceEn
     name: extension,
     codes: ['MANIFEST_INVALID'],
     parse: async (bytes) => {
-      const resolver = createStoreResolver({ s3: { region: 'us-east-1' } as never });
-      try {
-        const { store, key } = resolver.resolve(uri);
-        await store.put(key, bytes);
-        return await collect(await openSource({ uri }, resolver));
-      } finally {
-        resolver.close();
-      }
+      const { store, key } = resolver.resolve(uri);
+      await store.put(key, bytes);
+      return collect(await openSource({ uri }, resolver));
     },
     check: (entries) => {
       for (const { item, cursor } of entries) {

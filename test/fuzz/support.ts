@@ -7,6 +7,7 @@
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { getHeapStatistics } from 'node:v8';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ERROR_CATALOGUE, ImagemillError, type ErrorCode } from '../../src/contract/errors.ts';
@@ -29,8 +30,8 @@ const MAX_MESSAGE_LENGTH = 20_000;
 /** Milliseconds for a test of the default number of runs on a busy machine. */
 const TEST_TIMEOUT_MS = 60_000;
 /** Files up to this size are cut at every byte. */
-const EVERY_CUT_BYTES = 1_024;
-const CUTS = 400;
+const EVERY_CUT_BYTES = 512;
+const CUTS = 150;
 
 export interface Parser<T> {
   /** Also the folder of its regression files below `corpus/`. */
@@ -77,8 +78,10 @@ export async function outcomeOf<T>(parser: Parser<T>, bytes: Uint8Array): Promis
     await attempt(parser, bytes);
     took = Math.min(took, performance.now() - started);
   }
-  expect(took, `${parser.name}: milliseconds for ${bytes.length} bytes`).toBeLessThan(DEADLINE_MS);
-  expect(grown, `${parser.name}: memory taken by ${bytes.length} bytes`).toBeLessThan(MEMORY_LIMIT_BYTES);
+  if (took > DEADLINE_MS) expect.fail(`${parser.name}: ${took} ms for ${bytes.length} bytes`);
+  if (grown > MEMORY_LIMIT_BYTES) {
+    expect.fail(`${parser.name}: ${grown} bytes of memory for ${bytes.length} bytes`);
+  }
   return outcome;
 }
 
@@ -90,8 +93,7 @@ async function attempt<T>(parser: Parser<T>, bytes: Uint8Array): Promise<Outcome
     value = await watched(parser.name, copy, async () => parser.parse(copy));
   } catch (error) {
     if (!(error instanceof ImagemillError)) throw error;
-    expect(parser.codes, `${parser.name}: ${error.message}`).toContain(error.code);
-    expect(error.message.length).toBeLessThan(MAX_MESSAGE_LENGTH);
+    if (!parser.codes.includes(error.code) || error.message.length > MAX_MESSAGE_LENGTH) throw error;
     return error.code;
   }
   await parser.check?.(value, copy);
@@ -158,8 +160,8 @@ function cutsOf(bytes: Uint8Array): number[] {
 }
 
 function memoryBytes(): number {
-  const { heapUsed, external } = process.memoryUsage();
-  return heapUsed + external;
+  const { used_heap_size: heap, external_memory: beside } = getHeapStatistics();
+  return heap + beside;
 }
 
 /** All that an async iterable of pages gives. */

@@ -89,6 +89,6 @@ function finite(value: unknown, field: string, where: string): number {
   if (typeof value === 'number' && Number.isFinite(Math.fround(value))) return value;
   throw new ImagemillError(
     'CONTRACT_INVALID',
-    `${where}: expected ${field} to be finite float32 numbers, got ${typeof value === 'number' ? value : `a ${typeof value}`}`,
+    `${where}: expected ${field} to be finite float32 numbers, got ${typeof value === 'number' ? value : `one of type ${typeof value}`}`,
   );
 }
