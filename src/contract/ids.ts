@@ -3,6 +3,9 @@ import { z } from 'zod';
 /** `r-` and a ULID: sorts by time of creation. */
 export const runIdSchema = z.string().regex(/^r-[0-9A-HJKMNP-TV-Z]{26}$/, 'expected r-<ulid>');
 
+/** Items of one shard. */
+export const SHARD_SIZE_MAX = 100_000;
+
 export const shardIndexSchema = z.number().int().min(0).max(99_999_999);
 
 /** Names one attempt: part of the names of everything it writes, so that no attempt can overwrite another's. */

@@ -1,12 +1,11 @@
 import { z } from 'zod';
 import { defineDocument } from './document.ts';
-import { runIdSchema } from './ids.ts';
+import { runIdSchema, SHARD_SIZE_MAX } from './ids.ts';
 import { modelCard, type ModelCard } from './model-card.ts';
 import { SPLITS } from './dataset.ts';
 import { recipeSchema } from './recipe.ts';
 import { PART_FORMATS } from './rows.ts';
 
-export const SHARD_SIZE_MAX = 100_000;
 export const TOP_K_MAX = 1_000;
 export const BATCH_SIZE_MAX = 4_096;
 

@@ -145,9 +145,9 @@ describe('cancel, before a hundred thousand waiting shards', () => {
 function watchLatency(url: string): { stop(): Promise<number> } {
   const redis = new Redis(url);
   let longestMs = 0;
-  let stopped = false;
+  const stop = new AbortController();
   const watching = (async () => {
-    while (!stopped) {
+    while (!stop.signal.aborted) {
       const askedAt = performance.now();
       await redis.ping();
       longestMs = Math.max(longestMs, performance.now() - askedAt);
@@ -156,7 +156,7 @@ function watchLatency(url: string): { stop(): Promise<number> } {
   })();
   return {
     stop: async () => {
-      stopped = true;
+      stop.abort();
       await watching;
       redis.disconnect();
       return longestMs;

@@ -229,11 +229,8 @@ describe('the processor of an epoch', () => {
   });
 
   it('is tried again where that may help; only its last try leaves a reason', async () => {
-    for (const [attemptsMade, failure] of [
-      [0, null],
-      [1, null],
-      [2, 'STORE_UNAVAILABLE'],
-    ] as const) {
+    const failures = [null, null, 'STORE_UNAVAILABLE'];
+    for (const [attemptsMade, failure] of failures.entries()) {
       const at = await scene(failing('STORE_UNAVAILABLE'), { attemptsMade });
       const outcome = at.work();
       await expect(outcome).rejects.toThrow('STORE_UNAVAILABLE: as told');

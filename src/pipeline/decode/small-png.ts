@@ -60,8 +60,11 @@ export function countPngChunks(bytes: Uint8Array, types: ReadonlySet<string>, mo
  */
 export function readSmallPng(bytes: Uint8Array): PngRows | undefined {
   const header = readPngHeader(bytes);
-  if (header === undefined || header.width * header.height > SMALL_IMAGE_PIXELS) return undefined;
+  if (header === undefined) return undefined;
   const { width, height, bitDepth, colourType, isInterlaced } = header;
+  const pixels = width * height;
+  // Without pixels in a row, the other side could be any size.
+  if (pixels === 0 || pixels > SMALL_IMAGE_PIXELS) return undefined;
   const channels = COLOUR_TYPE_CHANNELS.get(colourType);
   if (channels === undefined || bitDepth !== 8 || isInterlaced) return undefined;
   const data = readImageData(bytes);

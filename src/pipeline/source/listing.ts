@@ -36,7 +36,7 @@ export function parsePosition<S extends z.ZodType>(schema: S, position: unknown)
   if (result.success) return result.data;
   throw new ImagemillError(
     'CONTRACT_INVALID',
-    `source cursor: expected one made by this source, got ${JSON.stringify(position)?.slice(0, 200)} (${describeIssues(result.error)})`,
+    `source cursor: expected one made by this source, got another (${describeIssues(result.error)})`,
   );
 }
 
