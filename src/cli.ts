@@ -3,7 +3,7 @@ import { CommanderError } from 'commander';
 import { exitCodeOf, type CommandProgress } from './commands/context.ts';
 import { createProgram } from './commands/program.ts';
 import { asImagemillError, EXIT } from './contract/errors.ts';
-import { printable } from './telemetry/printable.ts';
+import { printableLine } from './telemetry/printable.ts';
 
 /** Ends the process with the command's exit code; every fault is one line on stderr. */
 async function main(): Promise<void> {
@@ -35,11 +35,11 @@ function explain(error: unknown, progress: CommandProgress): number {
   if (error instanceof CommanderError) {
     // --help and --version end the same way, having said what they had to say.
     if (error.exitCode === 0) return EXIT.done;
-    process.stderr.write(`imagemill: ${printable(error.message.replace(/^error: /, ''))}\n`);
+    process.stderr.write(`imagemill: ${printableLine(error.message.replace(/^error: /, ''))}\n`);
     return EXIT.usage;
   }
   const fault = asImagemillError(error);
-  process.stderr.write(`imagemill: ${printable(fault.message)} [${fault.code}]\n`);
+  process.stderr.write(`imagemill: ${printableLine(fault.message)} [${fault.code}]\n`);
   if (fault.code === 'INTERNAL' && process.env['IMAGEMILL_LOG_LEVEL'] === 'debug') {
     process.stderr.write(`${(fault.cause as Error | undefined)?.stack ?? ''}\n`);
   }

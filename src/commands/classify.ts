@@ -5,9 +5,10 @@ import type { Run, RunState } from '../contract/run.ts';
 import { enqueueRun } from '../producer/enqueue-run.ts';
 import { submitClassify } from '../producer/submit-classify.ts';
 import { followRun } from '../queue/follow-run.ts';
+import { completeGeneration, readMergedSummary } from '../storage/generations.ts';
 import type { RunLedger } from '../storage/run-ledger.ts';
 import { summarise } from '../storage/summarise-run.ts';
-import { printable } from '../telemetry/printable.ts';
+import { printableLine } from '../telemetry/printable.ts';
 import type { Context } from './context.ts';
 import { describeRun, runReport } from './print.ts';
 import { ProgressLine } from './progress-line.ts';
@@ -86,6 +87,7 @@ export async function runToEnd(
 ): Promise<number> {
   const line = new ProgressLine(context.stderr);
   let state = await ledger.state();
+  let failedReason: string | undefined;
   try {
     if (state !== 'done') {
       state = await withQueues(context, options, async (queues) => {
@@ -101,6 +103,7 @@ export async function runToEnd(
             queues,
             planJob,
             shardQueue: run.spec.kind === 'prepare' ? 'prepare' : 'classify',
+            onFailure: (reason) => (failedReason = reason),
           },
           { items: before.items, errors: before.errors },
           (progress) => line.update(progress),
@@ -121,7 +124,7 @@ export async function runToEnd(
   } finally {
     line.end();
   }
-  return report(context, run, ledger, state, options);
+  return report(context, run, ledger, state, { ...options, failedReason });
 }
 
 async function report(
@@ -129,9 +132,11 @@ async function report(
   run: Run,
   ledger: RunLedger,
   state: RunState,
-  options: Pick<RunOptions, 'wait' | 'json' | 'report'>,
+  options: Pick<RunOptions, 'wait' | 'json' | 'report'> & { readonly failedReason: string | undefined },
 ): Promise<number> {
-  const summary = (await ledger.findSummary()) ?? (await summarise(ledger, run));
+  // The worker does this as well, unless it died just before.
+  if (state === 'done') await completeGeneration(ledger, run, context.resolver);
+  const summary = await readMergedSummary(ledger, run);
   const isTold = (await options.report?.(state)) ?? false;
   if (!isTold) {
     context.stdout.write(
@@ -144,8 +149,10 @@ async function report(
   if (state !== 'done') {
     const failure = await ledger.findFailure();
     const reason =
-      failure === null ? `run ${run.run} ended as ${state}` : `${failure.code}: ${failure.message}`;
-    context.stderr.write(`imagemill: ${printable(reason)}\n`);
+      failure === null
+        ? (options.failedReason ?? `run ${run.run} ended as ${state}`)
+        : `${failure.code}: ${failure.message}`;
+    context.stderr.write(`imagemill: ${printableLine(reason)}\n`);
     return EXIT.failed;
   }
   return summary.errors > 0 ? EXIT.itemErrors : EXIT.done;

@@ -4,6 +4,7 @@ import type { StoreResolver } from '../storage/object-store.ts';
 import { createStoreResolver } from '../storage/resolver.ts';
 import { RunIndex } from '../storage/run-index.ts';
 import { createLogger, type Logger } from '../telemetry/logger.ts';
+import { printableStream } from '../telemetry/printable.ts';
 
 /** What every command works with. Built once per process. */
 export interface Context {
@@ -49,7 +50,7 @@ export function createContext(process: NodeJS.Process, progress: CommandProgress
     resolver,
     index: new RunIndex(resolver, settings.home),
     logger: createLogger(settings.logLevel),
-    stdout: process.stdout,
+    stdout: process.stdout.isTTY ? printableStream(process.stdout) : process.stdout,
     stdoutIsTerminal: process.stdout.isTTY,
     stderr: process.stderr,
     interrupted: interruption.signal,

@@ -200,7 +200,7 @@ async function compare(
   const run = await ledger.readRun();
   let [rows, right] = [0, 0];
   if (!isLabelRun(run)) return { rows, right };
-  for await (const page of committedRows(ledger, run)) {
+  for await (const page of committedRows([ledger], run)) {
     for (const row of page) {
       if (rows < ROWS_SHOWN)
         say(`${row.uri.split('/').at(-1)} → ${row.labels[0]} (${row.scores[0]?.toFixed(3)})`);

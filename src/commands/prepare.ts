@@ -8,7 +8,7 @@ import { submitPrepare } from '../producer/submit-prepare.ts';
 import { ledgerKeys } from '../storage/ledger-keys.ts';
 import type { RunLedger } from '../storage/run-ledger.ts';
 import { summarise } from '../storage/summarise-run.ts';
-import { printable } from '../telemetry/printable.ts';
+import { printableLine } from '../telemetry/printable.ts';
 import { runToEnd } from './classify.ts';
 import type { Context } from './context.ts';
 import { duration, number, textOf } from './print.ts';
@@ -83,7 +83,7 @@ export async function reportPrepare(
   const { dataset } = facts;
   context.stdout.write(json ? `${JSON.stringify(prepareReport(facts))}\n` : `${describePrepare(facts)}\n`);
   const warning = dataset === null ? null : validationWarning(dataset);
-  if (warning !== null) context.stderr.write(`imagemill: ${printable(warning)}\n`);
+  if (warning !== null) context.stderr.write(`imagemill: ${printableLine(warning)}\n`);
   return true;
 }
 

@@ -1,12 +1,12 @@
-import type { Summary } from '../contract/ledger.ts';
 import type { Run, RunState } from '../contract/run.ts';
-import { printable } from '../telemetry/printable.ts';
+import type { MergedSummary } from '../storage/generations.ts';
+import { printableLine } from '../telemetry/printable.ts';
 
 const grouped = new Intl.NumberFormat('en-US', { maximumFractionDigits: 1 });
 
 /** Lines for a person: what they quote (places, labels, faults) cannot begin lines of its own, or command a terminal. */
 export function textOf(lines: readonly string[]): string {
-  return lines.map(printable).join('\n');
+  return lines.map(printableLine).join('\n');
 }
 
 /** `12345.67` → `12,345.7`. */
@@ -28,7 +28,12 @@ export function percent(share: number): string {
 }
 
 /** The document `classify --json` prints. Fields may be added, never renamed. */
-export function runReport(run: Run, out: string, state: RunState, summary: Summary): Record<string, unknown> {
+export function runReport(
+  run: Run,
+  out: string,
+  state: RunState,
+  summary: MergedSummary,
+): Record<string, unknown> {
   return {
     run: run.run,
     state,
@@ -40,16 +45,30 @@ export function runReport(run: Run, out: string, state: RunState, summary: Summa
     shards: summary.shards,
     seconds: summary.seconds,
     imagesPerSecond: summary.imagesPerSecond,
+    generations: summary.generations,
   };
 }
 
 /** The same for a person, a few lines. */
-export function describeRun(run: Run, out: string, state: RunState, summary: Summary): string {
+export function describeRun(run: Run, out: string, state: RunState, summary: MergedSummary): string {
   const errors = Object.entries(summary.errorsByCode).map(([code, count]) => `${number(count)} ${code}`);
   return textOf([
     `${run.run} ${state}: ${number(summary.labelled)} images labelled, ${number(summary.errors)} errors, ${number(summary.shards)} shards, ${duration(summary.seconds)} (${number(summary.imagesPerSecond)} images/s)`,
     ...(errors.length === 0 ? [] : [`errors: ${errors.join(', ')}`]),
+    ...(summary.generations === 0 ? [] : [`retried: ${times(summary.generations)}`]),
     `out:    ${out}`,
     `rows:   imagemill results ${run.run}${errors.length === 0 ? '' : ` [--errors]`}`,
+    ...(errors.length > 0 && state === 'done' && canBeRetried(run)
+      ? [`again:  imagemill retry ${run.run} --failed`]
+      : []),
   ]);
+}
+
+function times(count: number): string {
+  return count === 1 ? 'once' : `${number(count)} times`;
+}
+
+/** Whether the errors of a run of this kind can be retried once it is done. */
+function canBeRetried({ spec }: Run): boolean {
+  return spec.kind === 'classify' && spec.retryOf === undefined;
 }

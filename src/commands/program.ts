@@ -1,9 +1,9 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { VERSION } from '../config/version.ts';
-import { PRIORITY_DEFAULT, PRIORITY_MAX, QUEUE_NAMES, type QueueName } from '../contract/queues.ts';
+import { PRIORITY_DEFAULT, QUEUE_NAMES, type QueueName } from '../contract/queues.ts';
 import { PART_FORMATS } from '../contract/rows.ts';
-import { BATCH_SIZE_MAX, SHARD_SIZE_MAX, TOP_K_MAX } from '../contract/run.ts';
-import { gc } from './collect-garbage.ts';
+import { SHARD_SIZE_MAX } from '../contract/ids.ts';
+import { BATCH_SIZE_MAX, TOP_K_MAX } from '../contract/run.ts';
 import { classify, type ClassifyOptions } from './classify.ts';
 import { createContext, type CommandProgress, type Handler } from './context.ts';
 import { demo } from './demo.ts';
@@ -21,7 +21,7 @@ import {
   runArgument,
 } from './options.ts';
 import { results } from './results.ts';
-import { cancel, resume } from './resume.ts';
+import { addRecoveryCommands } from './recovery-commands.ts';
 import { runs, RUNS_SHOWN_MAX, status } from './runs.ts';
 import { addTrainingCommands } from './training-commands.ts';
 import { dev, worker } from './worker.ts';
@@ -57,6 +57,7 @@ export function createProgram(
   addClassify(program, run);
   addTrainingCommands(program, run);
   addOversight(program, run);
+  addRecoveryCommands(program, run);
   addServices(program, run);
   addModelCommands(program, run);
   return program;
@@ -130,39 +131,6 @@ function addOversight(program: Command, run: (handler: Handler) => Promise<void>
       example('imagemill results ./labels | head -1', 'imagemill results ./labels --errors'),
     )
     .action((reference: string, options) => run((context) => results(context, reference, options)));
-  program
-    .command('resume')
-    .description('put a run on the queue again; what is committed is not repeated')
-    .addArgument(runArgument())
-    .addOption(integerOption('--priority <n>', '1 is the most urgent; 0 is before all', 0, PRIORITY_MAX))
-    .addOption(noWait())
-    .addOption(json())
-    .addOption(device())
-    .addOption(engine())
-    .addHelpText('after', example('imagemill resume ./labels'))
-    .action((reference: string, options) => run((context) => resume(context, reference, options)));
-  program
-    .command('cancel')
-    .description('stop a run within a batch; what is committed stays')
-    .addArgument(runArgument())
-    .addHelpText('after', example('imagemill cancel ./labels'))
-    .action((reference: string) => run((context) => cancel(context, reference)));
-  program
-    .command('gc')
-    .description('remove what attempts of a run left behind and no commit names')
-    .addArgument(runArgument())
-    .addOption(
-      integerOption(
-        '--grace-hours <n>',
-        'how long what may belong to an attempt in progress stays',
-        0,
-        8_760,
-      ).default(GRACE_HOURS_DEFAULT),
-    )
-    .option('--dry-run', 'only count', false)
-    .addOption(json())
-    .addHelpText('after', example('imagemill gc ./labels --dry-run'))
-    .action((reference: string, options) => run((context) => gc(context, reference, options)));
 }
 
 function addServices(program: Command, run: (handler: Handler) => Promise<void>): void {
@@ -197,9 +165,6 @@ function addServices(program: Command, run: (handler: Handler) => Promise<void>)
     .addHelpText('after', example('imagemill demo'))
     .action((options) => run((context) => demo(context, options)));
 }
-
-/** An attempt that is a day old is nobody's any more: jobs of workers that died are taken up within seconds. */
-const GRACE_HOURS_DEFAULT = 24;
 
 function parseQueues(text: string): QueueName[] {
   return text.split(',').map((name) => {

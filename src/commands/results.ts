@@ -6,10 +6,13 @@ import type { PartFormat, ResultRow } from '../contract/rows.ts';
 import { isLabelRun, isShardedRun, type LabelRun, type Run } from '../contract/run.ts';
 import { createPartEncoder } from '../pipeline/sink/create-part-encoder.ts';
 import { readPart } from '../pipeline/sink/read-part.ts';
+import { resultLedgers } from '../storage/generations.ts';
 import type { RunLedger } from '../storage/run-ledger.ts';
 import type { Context } from './context.ts';
 
-/** `imagemill results RUN`: streams the committed rows, in shard order. */
+type ResultLedgers = readonly [RunLedger, ...RunLedger[]];
+
+/** `imagemill results RUN`: streams the committed rows, in shard order, those of complete generations after the run's own. */
 export async function results(
   context: Context,
   reference: string,
@@ -17,7 +20,8 @@ export async function results(
 ): Promise<number> {
   const ledger = await context.index.open(reference);
   const run = await ledger.readRun();
-  const bytes = options.errors ? errorBytes(ledger, run) : encodeRows(ledger, run, options.format);
+  const ledgers = await resultLedgers(ledger, context.resolver);
+  const bytes = options.errors ? errorBytes(ledgers, run) : encodeRows(ledgers, run, options.format);
   if (
     options.format === 'parquet' &&
     !options.errors &&
@@ -36,31 +40,40 @@ export async function results(
   return EXIT.done;
 }
 
-/** Rows of a run's committed parts; a part that no commit names is not a result. */
-export async function* committedRows(ledger: RunLedger, run: LabelRun): AsyncGenerator<ResultRow[]> {
-  for await (const commit of ledger.commits()) {
-    yield* readPart(await ledger.store.get(commit.part.key), run.spec.format);
+/**
+ * Rows of a run's committed parts; a part that no commit names is not a result.
+ * @param ledgers the run's own and those of its generations, as `resultLedgers` gives them
+ */
+export async function* committedRows(
+  ledgers: readonly RunLedger[],
+  run: LabelRun,
+): AsyncGenerator<ResultRow[]> {
+  for (const ledger of ledgers) {
+    for await (const commit of ledger.commits()) {
+      yield* readPart(await ledger.store.get(commit.part.key), run.spec.format);
+    }
   }
 }
 
-function encodeRows(ledger: RunLedger, run: Run, format: PartFormat): AsyncGenerator<Uint8Array> {
+function encodeRows(ledgers: ResultLedgers, run: Run, format: PartFormat): AsyncGenerator<Uint8Array> {
   if (!isLabelRun(run)) throw wrongKind('a run that labels images', run);
-  return encodeLabels(ledger, run, format);
+  return encodeLabels(ledgers, run, format);
 }
 
 async function* encodeLabels(
-  ledger: RunLedger,
+  ledgers: ResultLedgers,
   run: LabelRun,
   format: PartFormat,
 ): AsyncGenerator<Uint8Array> {
   const encoder = createPartEncoder({ format, embeddings: run.spec.embeddings });
-  for await (const rows of committedRows(ledger, run)) yield encoder.rows(rows);
+  for await (const rows of committedRows(ledgers, run)) yield encoder.rows(rows);
   yield encoder.end();
 }
 
-function errorBytes(ledger: RunLedger, run: Run): AsyncGenerator<Uint8Array> {
+function errorBytes(ledgers: ResultLedgers, run: Run): AsyncGenerator<Uint8Array> {
   if (!isShardedRun(run)) throw wrongKind('a run that reads images', run);
-  return errorLines(ledger);
+  // A generation retries every error of the one before it: what is left is in the last.
+  return errorLines(ledgers.at(-1) ?? ledgers[0]);
 }
 
 async function* errorLines(ledger: RunLedger): AsyncGenerator<Uint8Array> {

@@ -1,9 +1,11 @@
 import { EXIT } from '../contract/errors.ts';
 import { isTrainRun, type RunState } from '../contract/run.ts';
+import { findRetry } from '../producer/submit-retry.ts';
 import { ledgerKeys } from '../storage/ledger-keys.ts';
 import { runToEnd, type RunOptions } from './classify.ts';
 import type { Context } from './context.ts';
 import { reportEvaluation } from './evaluate.ts';
+import { followRetry } from './follow-retry.ts';
 import { reportPrepare } from './prepare.ts';
 import { trainToEnd } from './train.ts';
 
@@ -16,6 +18,9 @@ export async function resume(
   const ledger = await context.index.open(reference);
   const run = await ledger.readRun();
   if (isTrainRun(run)) return trainToEnd(context, run, ledger, options);
+  // A finished run has nothing to resume but a retry of its errors that was begun.
+  const begun = (await ledger.state()) === 'done' ? await findRetry(ledger, context.resolver) : null;
+  if (begun !== null) return followRetry(context, { run, ledger }, begun, options);
   const reports = {
     classify: {},
     evaluate: { report: (state: RunState) => reportEvaluation(context, ledger, state, options.json) },

@@ -1,10 +1,10 @@
 import { EXIT } from '../contract/errors.ts';
 import type { Failure, Summary } from '../contract/ledger.ts';
 import { isEvaluateRun, isPrepareRun, isTrainRun, type Run, type RunState } from '../contract/run.ts';
-import { summarise } from '../storage/summarise-run.ts';
+import { readMergedSummary } from '../storage/generations.ts';
 import { RunLedger } from '../storage/run-ledger.ts';
 import { TrainingLedger } from '../storage/training-ledger.ts';
-import { printable } from '../telemetry/printable.ts';
+import { printableLine } from '../telemetry/printable.ts';
 import type { Context } from './context.ts';
 import { evaluationLines, evaluationReport, readEvaluation } from './evaluate.ts';
 import { describePrepare, prepareReport, readPrepareFacts } from './prepare.ts';
@@ -38,7 +38,7 @@ export async function runs(context: Context, options: { json: boolean; limit: nu
   } else {
     for (const row of rows) {
       context.stdout.write(
-        `${printable(`${row.run}  ${row.createdAt.slice(0, 16)}  ${row.kind.padEnd(8)}  ${row.state.padEnd(9)}  ${row.source} → ${row.out}`)}\n`,
+        `${printableLine(`${row.run}  ${row.createdAt.slice(0, 16)}  ${row.kind.padEnd(8)}  ${row.state.padEnd(9)}  ${row.source} → ${row.out}`)}\n`,
       );
     }
   }
@@ -75,7 +75,7 @@ export async function status(
     const left = eta === null ? '' : `, about ${duration(eta)} left`;
     context.stdout.write(`done:   ${(progress * 100).toFixed(1)} %${left}\n`);
   }
-  if (failure !== null) context.stdout.write(`failed: ${printable(describeFailure(failure))}\n`);
+  if (failure !== null) context.stdout.write(`failed: ${printableLine(describeFailure(failure))}\n`);
   return EXIT.done;
 }
 
@@ -97,7 +97,7 @@ async function standingOf(run: Run, ledger: RunLedger, state: RunState): Promise
     const facts = await readPrepareFacts(run, ledger);
     return { report: prepareReport(facts), description: describePrepare(facts), ...rateOf(facts.summary) };
   }
-  const summary = (await ledger.findSummary()) ?? (await summarise(ledger, run));
+  const summary = await readMergedSummary(ledger, run);
   const standing = {
     report: runReport(run, out, state, summary),
     description: describeRun(run, out, state, summary),

@@ -1,5 +1,5 @@
 import { EXIT, ImagemillError } from '../contract/errors.ts';
-import { printable } from '../telemetry/printable.ts';
+import { printableLine } from '../telemetry/printable.ts';
 import type { Context } from './context.ts';
 import { withQueues } from './with-queues.ts';
 
@@ -27,7 +27,7 @@ export async function schedules(
     else if (found.length === 0) context.stdout.write('no schedules: imagemill train --cron "0 2 * * *" …\n');
     else
       for (const { id, pattern, next } of found)
-        context.stdout.write(`${printable(`${id}  ${pattern}  next ${next}`)}\n`);
+        context.stdout.write(`${printableLine(`${id}  ${pattern}  next ${next}`)}\n`);
     return EXIT.done;
   });
 }

@@ -13,7 +13,7 @@ import { sha256Json } from '../storage/digest.ts';
 import type { StoreResolver } from '../storage/object-store.ts';
 import type { RunLedger } from '../storage/run-ledger.ts';
 import { TrainingLedger } from '../storage/training-ledger.ts';
-import { printable } from '../telemetry/printable.ts';
+import { printableLine } from '../telemetry/printable.ts';
 import type { Context } from './context.ts';
 import { percent } from './print.ts';
 import { ProgressLine } from './progress-line.ts';
@@ -199,7 +199,7 @@ async function report(
   const failure = await ledger.findFailure();
   const reason =
     failure === null ? `run ${run.run} ended as ${state}` : `${failure.code}: ${failure.message}`;
-  context.stderr.write(`imagemill: ${printable(reason)}\n`);
+  context.stderr.write(`imagemill: ${printableLine(reason)}\n`);
   return EXIT.failed;
 }
 

@@ -1,14 +1,19 @@
 import { hostname } from 'node:os';
 import { QUEUE_NAMES } from '../contract/queues.ts';
+import type { ShardedRun } from '../contract/run.ts';
 import { datasetSource } from '../pipeline/dataset/dataset-source.ts';
 import { openDataset } from '../pipeline/dataset/open-dataset.ts';
 import { openSource } from '../pipeline/source/open-source.ts';
+import { retrySource } from '../pipeline/source/retry-source.ts';
+import type { Source } from '../pipeline/source/source.ts';
 import { planRun } from '../producer/plan-run.ts';
 import { startScheduledTrain } from '../producer/start-scheduled-train.ts';
 import { checkRedis, redisAddress } from '../queue/connection.ts';
 import { checkEmbeddedRedis, startEmbeddedRedis } from '../queue/embedded-redis.ts';
 import { isRedisFault, redisFault } from '../queue/redis-faults.ts';
 import { Queues, type QueueTarget } from '../queue/queues.ts';
+import { openErrorsOf } from '../storage/generations.ts';
+import type { RunLedger } from '../storage/run-ledger.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Planner } from '../workers/plan-processor.ts';
 import { startWorker, type RunningWorker } from '../workers/worker.ts';
@@ -17,13 +22,18 @@ import type { Context } from './context.ts';
 /** Where planning and working meet: neither the producer nor the workers know the other. */
 export function createPlanner(context: Context): Planner {
   return async function* (ledger, run, from, signal) {
-    const { spec } = run;
-    const source =
-      spec.kind === 'evaluate'
-        ? datasetSource(await openDataset(context.resolver, spec.dataset.uri), spec.split)
-        : await openSource(spec.source, context.resolver);
-    yield* planRun(ledger, run, source, from, signal);
+    yield* planRun(ledger, run, await sourceOf(context, ledger, run), from, signal);
   };
+}
+
+async function sourceOf({ resolver }: Context, ledger: RunLedger, { spec }: ShardedRun): Promise<Source> {
+  if (spec.kind === 'evaluate') {
+    return datasetSource(await openDataset(resolver, spec.dataset.uri), spec.split);
+  }
+  if (spec.kind === 'classify' && spec.retryOf !== undefined) {
+    return retrySource(await openErrorsOf(ledger, spec.retryOf, resolver), spec.format);
+  }
+  return openSource(spec.source, resolver);
 }
 
 export interface LocalWorkerOptions {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { defineDocument } from './document.ts';
-import { runIdSchema } from './ids.ts';
+import { runIdSchema, SHARD_SIZE_MAX } from './ids.ts';
 
 export const SPLITS = ['train', 'val'] as const;
 export type Split = (typeof SPLITS)[number];
@@ -52,7 +52,8 @@ const splitSchema = z.object({
       tar: z.string(),
       index: z.string(),
       indexDigest: z.string(),
-      items: z.number().int().positive(),
+      /** What memory is taken for, before the index is read. */
+      items: z.number().int().positive().max(SHARD_SIZE_MAX),
       bytes: z.number().int().positive(),
       digest: z.string(),
     }),

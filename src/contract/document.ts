@@ -34,7 +34,7 @@ export function defineDocument<T extends z.ZodRawShape>(
     if (found !== id) {
       throw new ImagemillError(
         'CONTRACT_VERSION_UNKNOWN',
-        `${where}: expected a document "${id}", got ${found === undefined ? 'one without a schema' : `"${found}"`}`,
+        `${where}: expected a document "${id}", got ${describeSchemaId(found)}`,
       );
     }
     const result = schema.safeParse(value);
@@ -61,14 +61,26 @@ export function describeIssues(error: z.ZodError): string {
     .join('; ');
 }
 
-function readSchemaId(value: unknown): string | undefined {
+/** What a document says it is; null where that is no text, undefined where it says nothing. */
+function readSchemaId(value: unknown): string | null | undefined {
   if (typeof value !== 'object' || value === null || !('schema' in value)) return undefined;
-  return String(value.schema);
+  return typeof value.schema === 'string' ? value.schema : null;
 }
+
+const SHOWN_LENGTH = 100;
+
+function describeSchemaId(found: string | null | undefined): string {
+  if (found === undefined) return 'one without a schema';
+  if (found === null) return 'one whose schema is no text';
+  return `"${found.length > SHOWN_LENGTH ? `${found.slice(0, SHOWN_LENGTH)}…` : found}"`;
+}
+
+/** Damaged text is refused: a mangled URI would be taken for an object that does not exist. */
+const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 function parseJson(bytes: Uint8Array, where: string): unknown {
   try {
-    return JSON.parse(new TextDecoder().decode(bytes));
+    return JSON.parse(utf8.decode(bytes));
   } catch (error) {
     throw new ImagemillError('CONTRACT_INVALID', `${where}: not JSON (${(error as Error).message})`);
   }

@@ -3,6 +3,9 @@ import { z } from 'zod';
 /** `r-` and a ULID: sorts by time of creation. */
 export const runIdSchema = z.string().regex(/^r-[0-9A-HJKMNP-TV-Z]{26}$/, 'expected r-<ulid>');
 
+/** Items of one shard. */
+export const SHARD_SIZE_MAX = 100_000;
+
 export const shardIndexSchema = z.number().int().min(0).max(99_999_999);
 
 /** Names one attempt: part of the names of everything it writes, so that no attempt can overwrite another's. */
@@ -13,6 +16,11 @@ export const tokenSchema = z
 /** `42` → `000042`; more digits where a run has more than a million shards. */
 export function shardName(shard: number): string {
   return String(shard).padStart(6, '0');
+}
+
+/** `2` → `0002`. */
+export function generationName(generation: number): string {
+  return String(generation).padStart(4, '0');
 }
 
 /** Deterministic: enqueuing a shard twice in one generation is one job. BullMQ forbids `:` and bare integers. */

@@ -83,6 +83,27 @@ export const summaryDocument = defineDocument('summary', 1, {
 });
 export type Summary = z.infer<typeof summaryDocument.schema>;
 
+/**
+ * `generations/0001.json`: created conditionally, once the nested run that labelled a run's error items again has its
+ * summary. Readers see all rows of the nested run from then on, and none before.
+ */
+export const generationDocument = defineDocument('generation', 1, {
+  run: runIdSchema,
+  /** From 1 on, without gaps: each retries the errors of the one before, the first those of the run itself. */
+  generation: z.number().int().min(1),
+  nested: runIdSchema,
+  /** The nested run's ledger, relative to the run's directory; ends in `/`. */
+  directory: z.string().regex(/^generations\/\d{4,}(?:-\d+)?\/$/),
+  /** Items retried: as many as there were error rows. */
+  items: z.number().int().positive(),
+  labelled: z.number().int().nonnegative(),
+  /** What is left of the run's errors after this generation. */
+  errors: z.number().int().nonnegative(),
+  errorsByCode: z.record(z.string(), z.number().int().positive()),
+  finishedAt: z.iso.datetime(),
+});
+export type Generation = z.infer<typeof generationDocument.schema>;
+
 /** `failed.json`: why the run stopped short; removed when it is resumed. */
 export const failureDocument = defineDocument('failure', 1, {
   run: runIdSchema,

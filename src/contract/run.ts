@@ -1,12 +1,11 @@
 import { z } from 'zod';
 import { defineDocument } from './document.ts';
-import { runIdSchema } from './ids.ts';
+import { runIdSchema, SHARD_SIZE_MAX } from './ids.ts';
 import { modelCard, type ModelCard } from './model-card.ts';
 import { SPLITS } from './dataset.ts';
 import { recipeSchema } from './recipe.ts';
 import { PART_FORMATS } from './rows.ts';
 
-export const SHARD_SIZE_MAX = 100_000;
 export const TOP_K_MAX = 1_000;
 export const BATCH_SIZE_MAX = 4_096;
 
@@ -41,7 +40,12 @@ const labelFields = {
 };
 
 /** Everything that decides what a classify run computes; two equal specs are one run. */
-export const classifySpecSchema = z.object({ kind: z.literal('classify'), ...labelFields });
+export const classifySpecSchema = z.object({
+  kind: z.literal('classify'),
+  ...labelFields,
+  /** Of a nested run: the run whose error items it labels again, in place of listing the source, as which generation. */
+  retryOf: z.object({ run: runIdSchema, generation: z.number().int().min(1) }).optional(),
+});
 export type ClassifySpec = z.infer<typeof classifySpecSchema>;
 
 /** Classifies a split of a dataset, whose labels are known, and compares. */
@@ -111,6 +115,7 @@ export type Run = z.infer<typeof runDocument.schema>;
 
 /** A run that labels images with a model. */
 export type LabelRun = Run & { readonly spec: ClassifySpec | EvaluateSpec; readonly model: ModelCard };
+export type ClassifyRun = LabelRun & { readonly spec: ClassifySpec };
 export type EvaluateRun = LabelRun & { readonly spec: EvaluateSpec };
 export type PrepareRun = Run & { readonly spec: PrepareSpec };
 export type TrainRun = Run & { readonly spec: TrainSpec };
@@ -119,6 +124,10 @@ export type ShardedRun = Run & { readonly spec: ClassifySpec | EvaluateSpec | Pr
 
 export function isLabelRun(run: Run): run is LabelRun {
   return (run.spec.kind === 'classify' || run.spec.kind === 'evaluate') && run.model !== undefined;
+}
+
+export function isClassifyRun(run: Run): run is ClassifyRun {
+  return run.spec.kind === 'classify' && run.model !== undefined;
 }
 
 export function isEvaluateRun(run: Run): run is EvaluateRun {

@@ -26,6 +26,8 @@ export interface FollowedRun {
   readonly queues: Queues;
   readonly planJob: string;
   readonly shardQueue: 'classify' | 'prepare';
+  /** Hears why a run failed whose ledger may say nothing, such as one on a disk that is full. */
+  readonly onFailure?: (reason: string) => void;
 }
 
 /**
@@ -33,7 +35,7 @@ export interface FollowedRun {
  * @param before items and errors that were committed earlier
  */
 export async function followRun(
-  { ledger, run, queues, planJob, shardQueue }: FollowedRun,
+  { ledger, run, queues, planJob, shardQueue, onFailure }: FollowedRun,
   before: ShardProgress,
   onProgress: (progress: Progress) => void,
   signal: AbortSignal,
@@ -56,7 +58,10 @@ export async function followRun(
       if (ENDED.has(state)) return state;
       signal.throwIfAborted();
       const ended = await queues.failedReason(QUEUES.plan, planJob);
-      if (ended !== null) return (await ledger.state()) === 'done' ? 'done' : 'failed';
+      if (ended !== null) {
+        onFailure?.(ended);
+        return (await ledger.state()) === 'done' ? 'done' : 'failed';
+      }
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, LEDGER_POLL_MS);
         wake = () => {

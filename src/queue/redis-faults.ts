@@ -1,5 +1,5 @@
 import { ImagemillError } from '../contract/errors.ts';
-import { printable } from '../telemetry/printable.ts';
+import { printableLine } from '../telemetry/printable.ts';
 
 const MESSAGE_CHARACTERS = 200;
 
@@ -56,6 +56,6 @@ export function isRedisFault(error: unknown): boolean {
 function fieldsOf(error: unknown): { name: string; message: string; code: string } {
   if (!(error instanceof Error)) return { name: '', message: String(error), code: '' };
   const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
-  const message = printable(error.message || code).slice(0, MESSAGE_CHARACTERS);
+  const message = printableLine(error.message || code).slice(0, MESSAGE_CHARACTERS);
   return { name: error.name, message, code };
 }

@@ -1,4 +1,4 @@
-import { epochName, shardName } from '../contract/ids.ts';
+import { epochName, generationName, shardName } from '../contract/ids.ts';
 import type { Split } from '../contract/dataset.ts';
 import type { PartFormat } from '../contract/rows.ts';
 
@@ -16,6 +16,9 @@ export const ledgerKeys = {
   part: (shard: number, token: string, format: PartFormat | 'json') =>
     `parts/${shardName(shard)}.${token}.${format}`,
   errors: (shard: number, token: string) => `errors/${shardName(shard)}.${token}.jsonl`,
+  generation: (generation: number) => `generations/${generationName(generation)}.json`,
+  generationFolder: (generation: number, attempt: number) =>
+    `generations/${generationName(generation)}${attempt === 1 ? '' : `-${attempt}`}/`,
 
   dataset: 'dataset.json',
   duplicates: 'duplicates.jsonl',

@@ -4,11 +4,13 @@ import {
   cancellationDocument,
   commitDocument,
   failureDocument,
+  generationDocument,
   planDocument,
   shardDocument,
   summaryDocument,
   type Commit,
   type Failure,
+  type Generation,
   type Plan,
   type Shard,
   type Summary,
@@ -73,6 +75,11 @@ export class RunLedger {
   createSummary = (summary: Summary): Promise<boolean> =>
     this.#create(ledgerKeys.summary, summaryDocument, summary);
 
+  findGeneration = (generation: number): Promise<Generation | null> =>
+    this.#find(ledgerKeys.generation(generation), generationDocument);
+  createGeneration = (generation: Generation): Promise<boolean> =>
+    this.#create(ledgerKeys.generation(generation.generation), generationDocument, generation);
+
   findFailure = (): Promise<Failure | null> => this.#find(ledgerKeys.failure, failureDocument);
   writeFailure = (failure: Failure): Promise<void> =>
     this.store.put(ledgerKeys.failure, failureDocument.encode(failure));
@@ -92,13 +99,13 @@ export class RunLedger {
   /** Indices of the shards that have been planned, ascending, from `from` on. */
   plannedShards = (from = 0): AsyncIterable<number> => this.#indices(ledgerKeys.shards, from);
 
-  /** Indices of the shards that have a commit, ascending. */
-  committedShards = (): AsyncIterable<number> => this.#indices(ledgerKeys.commits, 0);
+  /** Indices of the shards that have a commit, ascending, from `from` on. */
+  committedShards = (from = 0): AsyncIterable<number> => this.#indices(ledgerKeys.commits, from);
 
-  /** All commits in shard order; a bounded number is read ahead. */
-  async *commits(): AsyncIterable<Commit> {
+  /** All commits in shard order, from shard `from` on; a bounded number is read ahead. */
+  async *commits(from = 0): AsyncIterable<Commit> {
     let ahead: Promise<Commit>[] = [];
-    for await (const shard of this.committedShards()) {
+    for await (const shard of this.committedShards(from)) {
       ahead.push(this.#read(ledgerKeys.commit(shard), commitDocument));
       if (ahead.length === READ_CONCURRENCY) {
         yield* await Promise.all(ahead);

@@ -103,7 +103,8 @@ async function createClient(settings: S3Settings, credentials: S3Credentials | u
     retryMode: 'standard',
     requestChecksumCalculation: mode,
     responseChecksumValidation: mode,
-    followRegionRedirects: true,
+    // AWS names the region of a bucket; a server of one's own has no other place to send a signed request to.
+    followRegionRedirects: settings.endpoint === undefined,
     requestHandler: {
       // Agents rather than their options: given options, the SDK opens a new connection for every large upload.
       httpAgent: new HttpAgent(agentOptions),

@@ -1,5 +1,5 @@
 import { ImagemillError, type ErrorCode } from '../contract/errors.ts';
-import { printable } from '../telemetry/printable.ts';
+import { printableLine } from '../telemetry/printable.ts';
 
 /** What a request was about, for the sentence of the error. */
 export interface S3Place {
@@ -133,7 +133,7 @@ function describeFault(fault: S3Fault): string {
 }
 
 function oneLine(message: string): string {
-  return printable(message).replaceAll(/\s+/g, ' ').slice(0, MESSAGE_CHARACTERS);
+  return printableLine(message).replaceAll(/\s+/g, ' ').slice(0, MESSAGE_CHARACTERS);
 }
 
 function slimCause(fault: S3Fault): Error {

@@ -13,7 +13,8 @@ export function createLogger(
   bindings: Record<string, unknown> = {},
   stream: { write(line: string): void } = destination({ fd: 2, sync: true }),
 ): Logger {
-  return pino({ level, base: bindings, serializers: { err: describeError } }, stream);
+  const options = { level, base: bindings, serializers: { err: describeError } };
+  return pino(options, { write: (line) => stream.write(printable(line)) });
 }
 
 interface LoggedError {
@@ -29,12 +30,12 @@ interface LoggedError {
  * arguments, which at AUTH are the password; one of the AWS SDK the request with its signature.
  */
 function describeError(error: unknown, depth = 0): LoggedError {
-  if (!(error instanceof Error)) return { type: typeof error, message: printable(String(error)) };
+  if (!(error instanceof Error)) return { type: typeof error, message: String(error) };
   const { name, message, stack, cause } = error;
   const code: unknown = 'code' in error ? error.code : undefined;
   return {
     type: name,
-    message: printable(message),
+    message,
     ...(typeof code === 'string' ? { code } : {}),
     ...(stack === undefined ? {} : { stack }),
     ...(cause === undefined || depth >= CAUSES_MAX ? {} : { cause: describeError(cause, depth + 1) }),

@@ -3,13 +3,16 @@ import { failureDocument, type Summary } from '../contract/ledger.ts';
 import { isEvaluateRun, isPrepareRun, type Run } from '../contract/run.ts';
 import { finishEvaluate } from '../pipeline/finish-evaluate.ts';
 import { finishPrepare } from '../pipeline/finish-prepare.ts';
+import { completeGeneration } from '../storage/generations.ts';
+import type { StoreResolver } from '../storage/object-store.ts';
 import type { RunLedger } from '../storage/run-ledger.ts';
 import { summarise } from '../storage/summarise-run.ts';
 
 const FAILURES_LISTED_MAX = 100;
 
 /**
- * Ends a run whose shard jobs have all ended: writes `summary.json` if every shard has a commit.
+ * Ends a run whose shard jobs have all ended: writes `summary.json` if every shard has a commit, and makes a nested run
+ * a generation of the run it retries. Doing it again completes what an earlier, interrupted call began.
  * @param failedReasons why jobs failed, by shard, as far as the queue knows
  * @throws ImagemillError SHARDS_FAILED after writing `failed.json`, where shards have no commit
  */
@@ -17,9 +20,18 @@ export async function finishRun(
   ledger: RunLedger,
   run: Run,
   failedReasons: ReadonlyMap<number, string>,
+  resolver: StoreResolver,
 ): Promise<Summary> {
-  const earlier = await ledger.findSummary();
-  if (earlier !== null) return earlier;
+  const summary = (await ledger.findSummary()) ?? (await writeSummary(ledger, run, failedReasons));
+  await completeGeneration(ledger, run, resolver);
+  return summary;
+}
+
+async function writeSummary(
+  ledger: RunLedger,
+  run: Run,
+  failedReasons: ReadonlyMap<number, string>,
+): Promise<Summary> {
   const plan = await ledger.findPlan();
   if (plan === null) throw new ImagemillError('INTERNAL', `run ${run.run} ended before it was planned`);
 

@@ -1,5 +1,5 @@
 import { UnrecoverableError, WaitingError, type Job } from 'bullmq';
-import { asImagemillError } from '../contract/errors.ts';
+import { asImagemillError, type ImagemillError } from '../contract/errors.ts';
 
 /** Reason of the abort signal when a worker stops. */
 export const SHUTDOWN_REASON = 'shutdown';
@@ -9,6 +9,9 @@ export const CANCELLED_REASON = 'the run was cancelled';
 
 /** Reason of the abort signal when the job's lock could not be renewed, so that another worker may hold it. */
 export const LOCK_LOST_REASON = 'lock lost';
+
+/** A full disk or bucket waits for a person, who has to be told before the pauses between attempts grow to minutes. */
+const FULL_STORE_ATTEMPTS = 3;
 
 /**
  * Ends a job after a fault, the way BullMQ understands it. Never returns.
@@ -27,8 +30,16 @@ export async function endJob(
     throw new WaitingError();
   }
   const message = `${fault.code}: ${fault.message}`;
-  if (!fault.retryable && abortReason(signal) !== LOCK_LOST_REASON) throw new UnrecoverableError(message);
+  const isHopeless = !fault.retryable && abortReason(signal) !== LOCK_LOST_REASON;
+  const isFull = fault.code === 'STORE_FULL' && isLastAttempt(job, fault);
+  if (isHopeless || isFull) throw new UnrecoverableError(message);
   throw new Error(message, { cause: error });
+}
+
+/** Whether a job that failed like this will not be tried again by itself. */
+export function isLastAttempt(job: Pick<Job, 'attemptsMade' | 'opts'>, { code }: ImagemillError): boolean {
+  const attempts = job.opts.attempts ?? 1;
+  return job.attemptsMade + 1 >= (code === 'STORE_FULL' ? Math.min(attempts, FULL_STORE_ATTEMPTS) : attempts);
 }
 
 function abortReason(signal: AbortSignal | undefined): string {

@@ -12,8 +12,9 @@ import type { Queues } from '../queue/queues.ts';
 import type { RunLedger } from '../storage/run-ledger.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { finishRun, writeRunFailure } from './finish-run.ts';
-import { endJob } from './job-outcome.ts';
+import { endJob, isLastAttempt } from './job-outcome.ts';
 import type { RunCache } from './run-cache.ts';
+import { watchCancellation } from './watch-cancellation.ts';
 
 /**
  * Plans a run; injected, because planning belongs to the producer.
@@ -69,8 +70,9 @@ async function plan(
   job: Job,
   token: string,
   signal: AbortSignal,
-  { runs, queues, planner, shardAttempts }: PlanProcessorOptions,
+  options: PlanProcessorOptions,
 ): Promise<PlanProgress> {
+  const { runs } = options;
   let state = planJob.parse(job.data, `job ${job.id}`);
   const { run, ledger } = await runs.open(state.out);
   if (!isShardedRun(run)) {
@@ -79,32 +81,54 @@ async function plan(
       `run ${run.run}: expected a run with shards, got ${run.spec.kind}`,
     );
   }
-  if (state.phase === 'planning' && !(await ledger.isCancelled())) {
-    const committed = await readCommitted(ledger);
-    const parent = { id: job.id ?? '', queue: job.queueQualifiedName };
-    for await (const chunk of planner(ledger, run, state.planned, signal)) {
-      const jobs = chunk
-        .filter(({ shard }) => !committed.has(shard))
-        .map(({ shard, items }) => ({ run: run.run, out: state.out, shard, items }));
-      await queues.addShardJobs(run.spec.kind === 'prepare' ? 'prepare' : 'classify', jobs, parent, {
-        ...state,
-        attempts: shardAttempts,
-      });
-      state = {
-        ...state,
-        planned: state.planned + chunk.length,
-        plannedItems: state.plannedItems + chunk.reduce((sum, { items }) => sum + items, 0),
-      };
-      await job.updateData(state);
-      await job.updateProgress(progressOf(state));
+  if (state.phase === 'planning') {
+    const cancellation = watchCancellation(runs, state.out, signal);
+    try {
+      state = await planShards(job, state, { run, ledger }, cancellation.signal, options);
+    } catch (error) {
+      // Its shards' jobs that are on the queue are awaited all the same: each sees the tombstone, and they are gone soon.
+      if (signal.aborted || !cancellation.signal.aborted) throw error;
+    } finally {
+      cancellation.end();
     }
     state = { ...state, phase: 'waiting' };
     await job.updateData(state);
     await job.updateProgress(progressOf(state));
     if (await job.moveToWaitingChildren(token)) throw new WaitingChildrenError();
   }
-  if (!(await ledger.isCancelled())) await finishRun(ledger, run, await failedReasons(job));
+  if (!(await runs.isCancelled(state.out))) {
+    await finishRun(ledger, run, await failedReasons(job), runs.resolver);
+  }
   return progressOf(state);
+}
+
+/** Plans shards and puts their jobs on the queue, from where an earlier attempt ended. @returns how far it came */
+async function planShards(
+  job: Job,
+  state: PlanJob,
+  { run, ledger }: { readonly run: ShardedRun; readonly ledger: RunLedger },
+  signal: AbortSignal,
+  { runs, queues, planner, shardAttempts }: PlanProcessorOptions,
+): Promise<PlanJob> {
+  if (await runs.isCancelled(state.out)) return state;
+  const committed = await readCommitted(ledger);
+  const parent = { id: job.id ?? '', queue: job.queueQualifiedName };
+  const kind = run.spec.kind === 'prepare' ? 'prepare' : 'classify';
+  for await (const chunk of planner(ledger, run, state.planned, signal)) {
+    const jobs = chunk
+      .filter(({ shard }) => !committed.has(shard))
+      .map(({ shard, items }) => ({ run: run.run, out: state.out, shard, items }));
+    await queues.addShardJobs(kind, jobs, parent, { ...state, attempts: shardAttempts });
+    state = {
+      ...state,
+      planned: state.planned + chunk.length,
+      plannedItems: state.plannedItems + chunk.reduce((sum, { items }) => sum + items, 0),
+    };
+    await job.updateData(state);
+    await job.updateProgress(progressOf(state));
+    signal.throwIfAborted();
+  }
+  return state;
 }
 
 async function readCommitted(ledger: RunLedger): Promise<Set<number>> {
@@ -126,9 +150,9 @@ async function failedReasons(job: Job): Promise<Map<number, string>> {
 /** A planner that will not be tried again leaves its reason in the ledger, where everyone looks. */
 async function recordFailure(job: Job, signal: AbortSignal, error: unknown, runs: RunCache): Promise<void> {
   const fault = asImagemillError(error);
-  const lastAttempt = job.attemptsMade + 1 >= (job.opts.attempts ?? 1);
   if (job.repeatJobKey !== undefined) return;
-  if (signal.aborted || fault.code === 'SHARDS_FAILED' || (fault.retryable && !lastAttempt)) return;
+  if (signal.aborted || fault.code === 'SHARDS_FAILED' || (fault.retryable && !isLastAttempt(job, fault)))
+    return;
   const state = planJob.parse(job.data, `job ${job.id}`);
   try {
     const { run, ledger } = await runs.open(state.out);

@@ -8,7 +8,7 @@ const CANCELLED_KEPT = 1_000;
 
 /** Opens the ledgers of the runs a worker is busy with; `run.json` never changes, so it is read once. */
 export class RunCache {
-  readonly #resolver: StoreResolver;
+  readonly resolver: StoreResolver;
   readonly #entries = new Map<string, Promise<{ run: Run; ledger: RunLedger }>>();
 
   readonly #cancelled = new Set<string>();
@@ -16,7 +16,7 @@ export class RunCache {
 
   /** @param fence for runs on stores without conditional put; only who commits needs one */
   constructor(resolver: StoreResolver, fence?: Fence) {
-    this.#resolver = resolver;
+    this.resolver = resolver;
     this.#fence = fence;
   }
 
@@ -49,7 +49,7 @@ export class RunCache {
   }
 
   async #read(out: string): Promise<{ run: Run; ledger: RunLedger }> {
-    const ledger = new RunLedger(this.#resolver.open(out));
+    const ledger = new RunLedger(this.resolver.open(out));
     const run = await ledger.readRun();
     if (run.fencing === 'conditional-put') return { run, ledger };
     const { store } = ledger;

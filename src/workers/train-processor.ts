@@ -18,7 +18,7 @@ import type { ComputeHost } from './compute/compute-host.ts';
 import type { DeviceTurns } from './device-turns.ts';
 import { finishEpoch } from './finish-epoch.ts';
 import { writeRunFailure } from './finish-run.ts';
-import { endJob } from './job-outcome.ts';
+import { endJob, isLastAttempt } from './job-outcome.ts';
 import { pruneSteps } from './prune-checkpoints.ts';
 import type { RunCache } from './run-cache.ts';
 import { newToken } from './token.ts';
@@ -215,8 +215,8 @@ async function recordFailure(
   { runs }: TrainProcessorOptions,
 ): Promise<void> {
   const fault = asImagemillError(error);
-  const lastAttempt = job.attemptsMade + 1 >= (job.opts.attempts ?? 1);
-  if (signal.aborted || fault.code === 'RUN_CANCELLED' || (fault.retryable && !lastAttempt)) return;
+  if (signal.aborted || fault.code === 'RUN_CANCELLED' || (fault.retryable && !isLastAttempt(job, fault)))
+    return;
   try {
     const { run, ledger } = await runs.open(trainJob.parse(job.data, `job ${job.id}`).out);
     await writeRunFailure(ledger, run, fault);

@@ -22,6 +22,8 @@ const PLANS_IN_PROGRESS = 2;
 const EPOCHS_IN_PROGRESS = 1;
 /** A job's life may see many stopped workers; what bounds its tries is its attempts. */
 const STALLS_MAX = 20;
+/** A worker's jobs are taken up when its lock has expired, plus the time to the next look: a quarter more at most. */
+const STALL_CHECKS_PER_LOCK = 4;
 const STARTS_MAX = 100;
 /** How long a stopping worker waits for its jobs to be handed back. */
 const CLOSE_TIMEOUT_MS = 15_000;
@@ -146,7 +148,7 @@ function openWorker<R>(
     name,
     concurrency,
     lockDuration: settings.lockMs,
-    stalledInterval: settings.lockMs / 2,
+    stalledInterval: settings.lockMs / STALL_CHECKS_PER_LOCK,
     maxStalledCount: STALLS_MAX,
     maxStartedAttempts: STARTS_MAX,
   });
@@ -165,7 +167,7 @@ function openStallWatch(queue: QueueName, { target, settings, name, logger }: Wo
     prefix: target.prefix,
     name: `${name}-watch`,
     autorun: false,
-    stalledInterval: settings.lockMs / 2,
+    stalledInterval: settings.lockMs / STALL_CHECKS_PER_LOCK,
     maxStalledCount: STALLS_MAX,
   });
   watch.on('error', (error) => logger.warn({ err: error, queue }, 'queue connection'));

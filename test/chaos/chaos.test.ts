@@ -1,8 +1,9 @@
+import { appendFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { rgwMissing } from '../support/rgw.ts';
 import { titleNeeding } from '../support/needs.ts';
-import { describePlan, planChaos } from './plan.ts';
-import { runChaos } from './run-chaos.ts';
+import { describePlan, planChaos, type ChaosPlan } from './plan.ts';
+import { runChaos, type ChaosOutcome } from './run-chaos.ts';
 import { startServices, type ChaosServices } from './services.ts';
 
 /** `IMAGEMILL_CHAOS_SEEDS=17` or `=0-199`; a replay of a seed is the same plan. */
@@ -18,6 +19,12 @@ function parseSeeds(text: string): number[] {
   return Array.from({ length: last - first + 1 }, (_, index) => first + index);
 }
 
+/** Lines of JSON for whoever adds them up. */
+function report(plan: ChaosPlan, outcome: ChaosOutcome): void {
+  const path = process.env['IMAGEMILL_CHAOS_REPORT'];
+  if (path !== undefined) appendFileSync(path, `${JSON.stringify({ ...plan, ...outcome })}\n`);
+}
+
 const canRun = rgwMissing() === null;
 
 describe.skipIf(!canRun)(titleNeeding('radosgw', canRun, 'chaos'), () => {
@@ -31,7 +38,7 @@ describe.skipIf(!canRun)(titleNeeding('radosgw', canRun, 'chaos'), () => {
     'seed $seed, $workload',
     async (plan) => {
       const outcome = await runChaos(plan, services, TIMEOUT_MS);
-      console.log(`${describePlan(plan)} → ${JSON.stringify(outcome)}`);
+      report(plan, outcome);
       expect(outcome, describePlan(plan)).toMatchObject({
         state: 'done',
         lost: 0,

@@ -8,6 +8,8 @@ import { LOCK_MS, WORKERS } from './plan.ts';
 import type { ChaosServices } from './services.ts';
 
 const STOP_TIMEOUT_MS = 30_000;
+const RESTARTS_MAX = 60;
+const RESTART_PAUSE_MS = 500;
 const COMMIT = /\/(?:commits|steps|epochs)\/[^/]+\.json/;
 /** Marks the processes of one fleet, so that none can hide. */
 const MARK = 'IMAGEMILL_CHAOS_FLEET';
@@ -69,10 +71,18 @@ export class Fleet {
     return worker;
   }
 
-  /** Starts another process in the place of one that has ended. */
+  /** Starts another process in the place of one that has ended, again and again where Redis is away: as a restart policy. */
   async replace(index: number): Promise<void> {
     const worker = this.worker(index);
-    worker.process = await this.#startProcess(worker.store);
+    for (let tries = 1; ; tries += 1) {
+      try {
+        worker.process = await this.#startProcess(worker.store);
+        return;
+      } catch (error) {
+        if (tries === RESTARTS_MAX) throw error;
+        await sleep(RESTART_PAUSE_MS);
+      }
+    }
   }
 
   /** Ends every worker, as an operator would. @returns pids of processes that outlived it: there shall be none */

@@ -40,6 +40,8 @@ export async function runChaos(
   try {
     await insist([...submission(services, plan.workload, out), '--no-wait'], fleet.env);
     const inflicted = inflictAll(plan, fleet, services, resume, async () => ended(ledger));
+    // It is awaited further down; until then a failure must not count as unhandled.
+    inflicted.catch(() => {});
     const deadline = startedAtMs + timeoutMs;
     for (;;) {
       state = await ledger.state();
@@ -73,10 +75,9 @@ async function inflictAll(
     while (fleet.commits < fault.afterCommits && !(await isEnded())) await sleep(POLL_MS);
     const target = fault.kind.endsWith('redis') ? 'redis' : `worker ${fault.worker}`;
     const before = busy.get(target) ?? Promise.resolve();
-    busy.set(
-      target,
-      before.then(() => inflict(fault, fleet, services, resume)),
-    );
+    const done = before.then(() => inflict(fault, fleet, services, resume));
+    done.catch(() => {});
+    busy.set(target, done);
   }
   await Promise.all(busy.values());
 }

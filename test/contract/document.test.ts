@@ -16,6 +16,11 @@ function codeOf(work: () => unknown): [string, string] {
 }
 
 describe('defineDocument', () => {
+  it('refuses text that is not UTF-8, however well it is formed', () => {
+    const bytes = Buffer.from('{"schema":"imagemill.note/2","text":"\xe9"}', 'latin1');
+    expect(codeOf(() => note.decode(bytes, 'here'))[0]).toBe('CONTRACT_INVALID');
+  });
+
   it('reads back what it writes', () => {
     const value = { schema: 'imagemill.note/2', text: 'hello' };
     expect(note.decode(note.encode(value), 'here')).toEqual(value);
@@ -34,6 +39,9 @@ describe('defineDocument', () => {
     [{ text: 'a' }, 'one without a schema'],
     [null, 'one without a schema'],
     ['imagemill.note/2', 'one without a schema'],
+    [{ schema: { toString: null } }, 'one whose schema is no text'],
+    [{ schema: [[['imagemill.note/2']]] }, 'one whose schema is no text'],
+    [{ schema: 'x'.repeat(1_000) }, `"${'x'.repeat(100)}…"`],
   ])('refuses an unknown version: %j', (value, got) => {
     const [code, message] = codeOf(() => note.parse(value, 'store/note.json'));
     expect(code).toBe('CONTRACT_VERSION_UNKNOWN');

@@ -94,6 +94,22 @@ it.skipIf(MISSING !== null)(
   120_000,
 );
 
+const retryTitle = 'labels what was repaired in the bucket again, as a generation of the run';
+
+it.skipIf(MISSING !== null)(
+  MISSING === null ? retryTitle : `${retryTitle} (skipped: needs ${MISSING})`,
+  async () => {
+    const out = `s3://${bucket}/labels`;
+    await store.put('photos/0/broken.png', await tinyPng(IMAGES));
+    const { code, stdout, stderr } = await runCli(['retry', out, '--failed', '--json'], env);
+    expect([code, stderr]).toEqual([0, '']);
+    expect(JSON.parse(stdout)).toMatchObject({ labelled: IMAGES + 1, errors: 0, generation: 1 });
+    const { stdout: rows } = await runCli(['results', out], env);
+    expect(rows.trimEnd().split('\n').at(-1)).toContain(`s3://${bucket}/photos/0/broken.png`);
+  },
+  120_000,
+);
+
 it.skipIf(MISSING !== null)(
   MISSING === null
     ? 'refuses wrong credentials in one line'

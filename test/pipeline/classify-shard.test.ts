@@ -11,6 +11,7 @@ import { readPart } from '../../src/pipeline/sink/read-part.ts';
 import { sha256 } from '../../src/storage/digest.ts';
 import { MemoryBucket, MemoryStore } from '../../src/storage/memory-store.ts';
 import { fakeRun } from '../support/fake-run.ts';
+import { wrapStore } from './source/support.ts';
 
 const SLOT_BYTES = 2 * 2 * 3;
 const run = fakeRun({ batchSize: 4, topK: 2 });
@@ -222,5 +223,46 @@ describe('classifyShard', () => {
   it('gives the same bytes in every attempt', async () => {
     const [a, b] = await Promise.all([classify(30, resources()), classify(30, resources())]);
     expect(a.part.part.digest).toBe(b.part.part.digest);
+  });
+
+  it('fetches no further than a store that takes no rows: what waits is what the slabs hold', async () => {
+    let read = 0;
+    const given = resources({
+      reader: {
+        read: async ({ uri }) => {
+          read += 1;
+          return Uint8Array.of(Number(uri.split('/').at(-1)) % 256);
+        },
+      },
+    });
+    const store = new MemoryStore(new MemoryBucket('out'));
+    const abort = new AbortController();
+    const stuck = wrapStore(store, {
+      putStream: async (_key, chunks, signal) => {
+        // Takes one batch, and is then busy with it for ever.
+        await chunks[Symbol.asyncIterator]().next();
+        return new Promise((_, reject) =>
+          signal?.addEventListener('abort', () => reject(signal.reason as Error)),
+        );
+      },
+    });
+    const running = classifyShard(
+      {
+        run,
+        shard: shardOf(2_000),
+        token: 'token00001',
+        out: stuck,
+        signal: abort.signal,
+        onProgress: () => {},
+      },
+      given,
+    );
+    running.catch(() => {});
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const [batchSize, slabCount, batchesInTheSink] = [4, 4, 3];
+    expect(read).toBeGreaterThan(0);
+    expect(read).toBeLessThanOrEqual(batchSize * (slabCount + batchesInTheSink));
+    abort.abort(new Error('enough'));
+    await expect(running).rejects.toThrow('enough');
   });
 });

@@ -5,6 +5,7 @@ import type { Source, SourceEntry } from '../../src/pipeline/source/source.ts';
 import { planRun, type PlannedShard } from '../../src/producer/plan-run.ts';
 import { MemoryBucket, MemoryStore } from '../../src/storage/memory-store.ts';
 import { RunLedger } from '../../src/storage/run-ledger.ts';
+import { wrapStore } from '../pipeline/source/support.ts';
 import { fakeRun } from '../support/fake-run.ts';
 
 /** A listing of `names` whose cursor is the last name; counts how many entries were read. */
@@ -115,5 +116,26 @@ describe('planRun', () => {
     const stop = AbortSignal.abort(new Error('stop'));
     const plan = planRun(newLedger(), fakeRun(), new ListSource(names(30)), 0, stop);
     await expect(plan.next()).rejects.toThrow('stop');
+  });
+
+  it('lists no further than a store that is slow to take shards: what waits is one shard and one page', async () => {
+    const store = new MemoryStore(new MemoryBucket('out'));
+    let release = (): void => {};
+    const slow = wrapStore(store, {
+      putIfAbsent: async (key, body) => {
+        await new Promise<void>((resolve) => (release = resolve));
+        return store.putIfAbsent(key, body);
+      },
+    });
+    const source = new ListSource(names(10_000));
+    const planning = planAll(new RunLedger(slow), fakeRun({ shardSize: 10 }), source);
+    for (let written = 1; written <= 20; written += 1) {
+      await new Promise((resolve) => setTimeout(resolve, 2));
+      expect(source.read).toBeLessThanOrEqual(10 * written + 7);
+      release();
+    }
+    const finish = setInterval(() => release(), 0);
+    expect((await planning).length).toBe(1_000);
+    clearInterval(finish);
   });
 });

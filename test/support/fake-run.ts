@@ -1,8 +1,8 @@
 import { modelCard, TORCHVISION_PREPROCESSING } from '../../src/contract/model-card.ts';
-import { runDocument, type ClassifySpec, type LabelRun } from '../../src/contract/run.ts';
+import { runDocument, type ClassifyRun, type ClassifySpec } from '../../src/contract/run.ts';
 
 /** A classify run as a submit would have written it. */
-export function fakeRun(spec: Partial<ClassifySpec> = {}): LabelRun {
+export function fakeRun(spec: Partial<ClassifySpec> = {}): ClassifyRun {
   return {
     schema: runDocument.id,
     run: 'r-01JD3ZQ8W5T9V2B6N4K7M1C0XA',

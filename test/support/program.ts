@@ -15,7 +15,10 @@ export async function runProgram(
   const process = {
     env,
     once: () => process,
-    stdout: { isTTY: false, write: (text: string) => Boolean((stdout += text)) },
+    stdout: {
+      isTTY: false,
+      write: (chunk: string | Uint8Array) => Boolean((stdout += Buffer.from(chunk as string).toString())),
+    },
     stderr: { isTTY: false, write: (text: string) => Boolean((stderr += text)) },
   };
   const program = createProgram(process as unknown as NodeJS.Process, (exit) => (code = exit));

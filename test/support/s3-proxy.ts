@@ -12,9 +12,11 @@ import type { AddressInfo } from 'node:net';
  * What happens to one request:
  * `pass`; `unavailable` (503 in place of an answer, nothing reaches the server); `reset` (before it reaches the server);
  * `lose reply` (the server has carried it out, the reply is cut off); `cut reply` (in the middle of its body);
- * `stall` (no answer, ever); `unsupported` (501, as servers without conditional put answer one).
+ * `stall` (no answer, ever); `unsupported` (501, as servers without conditional put answer one);
+ * `full` (403 QuotaExceeded).
  */
-export type S3Fault = 'pass' | 'unavailable' | 'reset' | 'lose reply' | 'cut reply' | 'stall' | 'unsupported';
+export type S3Fault =
+  'pass' | 'unavailable' | 'reset' | 'lose reply' | 'cut reply' | 'stall' | 'unsupported' | 'full';
 
 export interface S3Request {
   readonly method: string;
@@ -78,6 +80,9 @@ export class S3Proxy {
         return;
       case 'unsupported':
         answer(request, response, 501, 'NotImplemented');
+        return;
+      case 'full':
+        answer(request, response, 403, 'QuotaExceeded');
         return;
       case 'reset':
         request.socket.resetAndDestroy();

@@ -3,6 +3,7 @@ import { commitDocument, planDocument } from '../../src/contract/ledger.ts';
 import { MemoryBucket, MemoryStore } from '../../src/storage/memory-store.ts';
 import { RunLedger } from '../../src/storage/run-ledger.ts';
 import { finishRun } from '../../src/workers/finish-run.ts';
+import { TestStores } from '../pipeline/source/support.ts';
 import { fakeRun } from '../support/fake-run.ts';
 
 const run = fakeRun();
@@ -34,9 +35,9 @@ async function ledgerWith(shards: number, committed: readonly number[]): Promise
 describe('finishRun', () => {
   it('writes one summary when every shard has a commit', async () => {
     const ledger = await ledgerWith(3, [0, 1, 2]);
-    const summary = await finishRun(ledger, run, new Map());
+    const summary = await finishRun(ledger, run, new Map(), new TestStores());
     expect(summary).toMatchObject({ items: 3, shards: 3 });
-    expect(await finishRun(ledger, run, new Map())).toEqual(summary);
+    expect(await finishRun(ledger, run, new Map(), new TestStores())).toEqual(summary);
     expect(await ledger.state()).toBe('done');
   });
 
@@ -47,7 +48,7 @@ describe('finishRun', () => {
   ])('of %i shards with commits of %j finds %j missing', async (shards, committed, missing) => {
     const ledger = await ledgerWith(shards, committed);
     const reasons = new Map([[missing[0] ?? -1, 'ENGINE_FAILED: broken']]);
-    await expect(finishRun(ledger, run, reasons)).rejects.toMatchObject({
+    await expect(finishRun(ledger, run, reasons, new TestStores())).rejects.toMatchObject({
       code: 'SHARDS_FAILED',
       message: `${missing.length} of ${shards} shards have no result; shard ${missing[0]}: ENGINE_FAILED: broken`,
     });
@@ -58,7 +59,9 @@ describe('finishRun', () => {
 
   it('counts all that are missing, and lists a hundred', async () => {
     const ledger = await ledgerWith(1_000, [500]);
-    await expect(finishRun(ledger, run, new Map())).rejects.toThrow('999 of 1000 shards have no result');
+    await expect(finishRun(ledger, run, new Map(), new TestStores())).rejects.toThrow(
+      '999 of 1000 shards have no result',
+    );
     expect((await ledger.findFailure())?.shards).toHaveLength(100);
   });
 });

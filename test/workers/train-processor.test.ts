@@ -124,7 +124,7 @@ async function keysBelow({ store }: TrainingLedger, prefix: string): Promise<str
   return keys;
 }
 
-const failing = (code: 'LOSS_NOT_FINITE' | 'STORE_FULL' | 'OBJECT_NOT_FOUND') => () =>
+const failing = (code: 'LOSS_NOT_FINITE' | 'STORE_FULL' | 'STORE_UNAVAILABLE' | 'OBJECT_NOT_FOUND') => () =>
   Promise.reject(new ImagemillError(code, 'as told'));
 
 afterEach(() => void vi.useRealTimers());
@@ -229,17 +229,20 @@ describe('the processor of an epoch', () => {
   });
 
   it('is tried again where that may help; only its last try leaves a reason', async () => {
-    for (const [attemptsMade, failure] of [
-      [0, null],
-      [1, null],
-      [2, 'STORE_FULL'],
-    ] as const) {
-      const at = await scene(failing('STORE_FULL'), { attemptsMade });
+    const failures = [null, null, 'STORE_UNAVAILABLE'];
+    for (const [attemptsMade, failure] of failures.entries()) {
+      const at = await scene(failing('STORE_UNAVAILABLE'), { attemptsMade });
       const outcome = at.work();
-      await expect(outcome).rejects.toThrow('STORE_FULL: as told');
+      await expect(outcome).rejects.toThrow('STORE_UNAVAILABLE: as told');
       await expect(outcome).rejects.not.toBeInstanceOf(UnrecoverableError);
       expect((await at.ledger.findFailure())?.code ?? null).toBe(failure);
     }
+  });
+
+  it('tells a person after a few tries that the store is full', async () => {
+    const at = await scene(failing('STORE_FULL'), { attemptsMade: 2, attempts: 10 });
+    await expect(at.work()).rejects.toBeInstanceOf(UnrecoverableError);
+    expect((await at.ledger.findFailure())?.code).toBe('STORE_FULL');
   });
 
   it('hands the job back when the worker stops', async () => {

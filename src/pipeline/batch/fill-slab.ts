@@ -46,6 +46,9 @@ export async function fillSlab(
       target.fill(0);
       errors.push({ uri: item.uri, code: error.code, message: error.message });
       return null;
+    } finally {
+      // A batch of images that each take as long as they may must not look like one that hangs.
+      onStep();
     }
   }
 

@@ -78,7 +78,7 @@ async function loadTar(store: ObjectStore, { tar, bytes, digest }: IndexedTar): 
     throw asChanged(error, uri);
   });
   const found = sha256(body);
-  if (found === digest) return body;
+  if (found === digest && body.length === bytes) return body;
   throw new ImagemillError(
     'DATASET_CHANGED',
     `${uri}: expected a tar of ${bytes} bytes with the digest ${digest}, got one of ${body.length} with ${found}`,

@@ -9,6 +9,7 @@ import { FORMAT_NAMES } from './image-format.ts';
 import type { ImageFormat } from './image-format.ts';
 import { configureLibvips, readHeader } from './libvips.ts';
 import type { Size } from './orientation.ts';
+import { withOwnErrors } from './own-errors.ts';
 import { isWholeImage, mirrorRectangle } from './pixel-geometry.ts';
 import type { PixelGeometry } from './pixel-geometry.ts';
 import { CHANNELS, takeOddPixels } from './pixels.ts';
@@ -160,12 +161,14 @@ function resizeTo({ width, height }: Size) {
 }
 
 async function toRgb(image: Sharp): Promise<Uint8Array> {
-  const { data, info } = await image
-    .removeAlpha()
-    .toColourspace('srgb')
-    .timeout({ seconds: timeoutMs / MS_PER_SECOND })
-    .raw()
-    .toBuffer({ resolveWithObject: true });
+  const { data, info } = await withOwnErrors(() =>
+    image
+      .removeAlpha()
+      .toColourspace('srgb')
+      .timeout({ seconds: timeoutMs / MS_PER_SECOND })
+      .raw()
+      .toBuffer({ resolveWithObject: true }),
+  );
   if (info.channels !== CHANNELS) {
     throw new Error(`expected ${CHANNELS} colour channels, got ${info.channels}`);
   }

@@ -1,5 +1,6 @@
 import sharp from 'sharp';
 import type { Size } from './orientation.ts';
+import { withOwnErrors } from './own-errors.ts';
 import { CHANNELS } from './pixels.ts';
 
 /** Above where artefacts are seen, at a third of the bytes of a lossless image. */
@@ -16,7 +17,9 @@ export async function encodeRgb(
   encoding: 'jpeg' | 'png',
 ): Promise<Uint8Array> {
   const image = sharp(pixels, { raw: { width, height, channels: CHANNELS }, limitInputPixels: false });
-  return encoding === 'jpeg'
-    ? image.jpeg({ quality: JPEG_QUALITY, chromaSubsampling: '4:4:4' }).toBuffer()
-    : image.toColourspace('srgb').png().toBuffer();
+  const encoded =
+    encoding === 'jpeg'
+      ? image.jpeg({ quality: JPEG_QUALITY, chromaSubsampling: '4:4:4' })
+      : image.toColourspace('srgb').png();
+  return withOwnErrors(() => encoded.toBuffer());
 }

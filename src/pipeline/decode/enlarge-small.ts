@@ -2,6 +2,7 @@ import sharp from 'sharp';
 import type { Semaphore } from '../batch/semaphore.ts';
 import { configureLibvips } from './libvips.ts';
 import type { Rectangle, Size } from './orientation.ts';
+import { withOwnErrors } from './own-errors.ts';
 import { isWholeImage, mirrorRectangle } from './pixel-geometry.ts';
 import type { PixelGeometry } from './pixel-geometry.ts';
 import { CHANNELS } from './pixels.ts';
@@ -105,26 +106,28 @@ function planMosaic({ image, geometry: { stored, resized, mirrored } }: SmallIma
 
 async function enlargeMosaic(images: readonly SmallImage[], layout: Layout): Promise<void> {
   const { scale, channels, mirrored } = layout;
-  const { data, info } = await sharp(layMosaic(images, layout), {
-    raw: {
-      width: layout.stored.width + 2 * MARGIN,
-      height: layout.pitch * images.length,
-      channels,
-    },
-    limitInputPixels: false,
-  })
-    .flop(mirrored)
-    // Input pixel i becomes output pixel scale × (i + ½) − ½, moved so that an image starts at a whole pixel.
-    .affine([scale.x, 0, 0, scale.y], {
-      interpolator: 'bilinear',
-      idx: 0.5 - OFF_BOUNDARY,
-      idy: 0.5 - OFF_BOUNDARY,
-      odx: -0.5 + Math.floor(MARGIN * scale.x) - MARGIN * scale.x,
-      ody: -0.5 + Math.floor(MARGIN * scale.y) - MARGIN * scale.y,
+  const { data, info } = await withOwnErrors(() =>
+    sharp(layMosaic(images, layout), {
+      raw: {
+        width: layout.stored.width + 2 * MARGIN,
+        height: layout.pitch * images.length,
+        channels,
+      },
+      limitInputPixels: false,
     })
-    .toColourspace('srgb')
-    .raw()
-    .toBuffer({ resolveWithObject: true });
+      .flop(mirrored)
+      // Input pixel i becomes output pixel scale × (i + ½) − ½, moved so that an image starts at a whole pixel.
+      .affine([scale.x, 0, 0, scale.y], {
+        interpolator: 'bilinear',
+        idx: 0.5 - OFF_BOUNDARY,
+        idy: 0.5 - OFF_BOUNDARY,
+        odx: -0.5 + Math.floor(MARGIN * scale.x) - MARGIN * scale.x,
+        ody: -0.5 + Math.floor(MARGIN * scale.y) - MARGIN * scale.y,
+      })
+      .toColourspace('srgb')
+      .raw()
+      .toBuffer({ resolveWithObject: true }),
+  );
   if (info.channels !== CHANNELS) throw new Error(`expected ${CHANNELS} channels, got ${info.channels}`);
   const origin = { left: Math.floor(MARGIN * scale.x), top: Math.floor(MARGIN * scale.y) };
   for (const [index, { geometry, target }] of images.entries()) {

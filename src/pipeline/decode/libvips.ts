@@ -5,6 +5,7 @@ import { readJpegHeader } from './jpeg-header.ts';
 import type { ImageFormat } from './image-format.ts';
 import { asOrientation, TURNS } from './orientation.ts';
 import type { Orientation, Rectangle, Size } from './orientation.ts';
+import { withOwnErrors } from './own-errors.ts';
 import { CHANNELS, convertCmykToRgb, takeOddPixels } from './pixels.ts';
 
 /** What has to be known of an image before it is decoded. */
@@ -56,7 +57,7 @@ export async function readHeader(bytes: Uint8Array, format: ImageFormat): Promis
     return { stored: { width, height }, orientation, hasAlpha: false, isCmyk: jpeg.components === 4 };
   }
   // The limit is checked by the caller, who can then name the size.
-  const metadata = await sharp(bytes, { limitInputPixels: false }).metadata();
+  const metadata = await withOwnErrors(() => sharp(bytes, { limitInputPixels: false }).metadata());
   return {
     stored: { width: metadata.width, height: metadata.height },
     orientation: asOrientation(metadata.orientation),
@@ -69,7 +70,11 @@ export async function readHeader(bytes: Uint8Array, format: ImageFormat): Promis
  * Decodes, resizes and cuts out one part.
  * @returns (part.height, part.width, 3) uint8 RGB, as stored
  */
-export async function render(request: RenderRequest): Promise<Uint8Array> {
+export function render(request: RenderRequest): Promise<Uint8Array> {
+  return withOwnErrors(() => renderOnce(request));
+}
+
+async function renderOnce(request: RenderRequest): Promise<Uint8Array> {
   const { header, resized, part, interpolation, timeoutMs } = request;
   const zoom = {
     x: resized.width > header.stored.width ? 2 : 1,
@@ -112,12 +117,14 @@ export async function turnPixels(
   orientation: Orientation,
 ): Promise<Uint8Array> {
   const { mirror, flip, clockwise } = TURNS[orientation];
-  return sharp(pixels, { raw: { ...size, channels: CHANNELS } })
-    .flop(mirror)
-    .flip(flip)
-    .rotate(clockwise)
-    .raw()
-    .toBuffer();
+  return withOwnErrors(() =>
+    sharp(pixels, { raw: { ...size, channels: CHANNELS } })
+      .flop(mirror)
+      .flip(flip)
+      .rotate(clockwise)
+      .raw()
+      .toBuffer(),
+  );
 }
 
 function open({ bytes, header, failOn }: RenderRequest): Sharp {

@@ -1,5 +1,6 @@
 import { ImageError } from '../../contract/errors.ts';
 import type { Preprocessing } from '../../contract/model-card.ts';
+import { checkCost } from './check-cost.ts';
 import { classifyDecodeError } from './decode-error.ts';
 import type { DecodeLimits } from './decoder.ts';
 import { checkPixels } from './identify-image.ts';
@@ -28,6 +29,7 @@ export async function openImage(
   limits: DecodeLimits,
 ): Promise<OpenedImage> {
   checkComplete(bytes, format);
+  checkCost(format, bytes, limits);
   const header = await readHeader(bytes, format);
   checkPixels(header.stored, limits);
   return { bytes, format, limits, header, shown: turnSize(header.stored, header.orientation) };
@@ -84,7 +86,7 @@ async function renderTolerantly(
   try {
     return await render({ ...request, failOn: 'warning' });
   } catch (error) {
-    if (classifyDecodeError(error) !== 'IMAGE_CORRUPT') throw error;
+    if (error instanceof ImageError || classifyDecodeError(error) !== 'IMAGE_CORRUPT') throw error;
     return render({ ...request, failOn: 'error' });
   }
 }

@@ -42,6 +42,17 @@ export function readPngHeader(bytes: Uint8Array): PngHeader | undefined {
   };
 }
 
+/** Chunks of these types, or one more than `most` where there are more than that. */
+export function countPngChunks(bytes: Uint8Array, types: ReadonlySet<string>, most: number): number {
+  const view = viewOf(bytes);
+  let count = 0;
+  for (let at = SIGNATURE_BYTES; at + CHUNK_FRAME_BYTES <= bytes.length && count <= most;) {
+    if (types.has(chunkType(bytes, at))) count += 1;
+    at += CHUNK_FRAME_BYTES + view.getUint32(at);
+  }
+  return count;
+}
+
 /**
  * Reads the rows of a small PNG without libvips, which takes 1 ms for what zlib does in 30 µs.
  * @returns undefined where the image is not small, or its rows are not plain pixels (another bit depth, a palette,
@@ -49,8 +60,11 @@ export function readPngHeader(bytes: Uint8Array): PngHeader | undefined {
  */
 export function readSmallPng(bytes: Uint8Array): PngRows | undefined {
   const header = readPngHeader(bytes);
-  if (header === undefined || header.width * header.height > SMALL_IMAGE_PIXELS) return undefined;
+  if (header === undefined) return undefined;
   const { width, height, bitDepth, colourType, isInterlaced } = header;
+  const pixels = width * height;
+  // Without pixels in a row, the other side could be any size.
+  if (pixels === 0 || pixels > SMALL_IMAGE_PIXELS) return undefined;
   const channels = COLOUR_TYPE_CHANNELS.get(colourType);
   if (channels === undefined || bitDepth !== 8 || isInterlaced) return undefined;
   const data = readImageData(bytes);
@@ -118,8 +132,11 @@ function readImageData(bytes: Uint8Array): Uint8Array | undefined {
 
 function inflate(data: Uint8Array, expectedBytes: number): Uint8Array | undefined {
   try {
-    // One byte more than expected, so that too much is seen as such.
-    const rows = inflateSync(data, { chunkSize: Math.max(64, expectedBytes + 1) });
+    // A few kilobytes can inflate to gigabytes: what is more than expected is an error, not memory.
+    const rows = inflateSync(data, {
+      chunkSize: Math.max(64, expectedBytes + 1),
+      maxOutputLength: expectedBytes,
+    });
     return rows.length === expectedBytes ? rows : undefined;
   } catch {
     return undefined;

@@ -16,6 +16,38 @@ export interface TiffDirectory {
 
 const BYTES_OF_TYPE: Record<number, number> = { 1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 16: 8 };
 const BIG_TIFF = 43;
+/** What the classic form can count. */
+const MAX_ENTRIES = 65_535;
+
+/** How directories are written: classic, or BigTIFF. */
+interface Layout {
+  readonly littleEndian: boolean;
+  readonly big: boolean;
+  readonly countBytes: number;
+  readonly entryBytes: number;
+  readonly inlineBytes: number;
+  /** Of the first directory. */
+  readonly start: number;
+}
+
+/** @returns undefined where the bytes end within the header */
+function readLayout(view: DataView): Layout | undefined {
+  if (view.byteLength < 8) return undefined;
+  const littleEndian = view.getUint16(0) === 0x4949;
+  const big = view.getUint16(2, littleEndian) === BIG_TIFF;
+  if (big && view.byteLength < 16) return undefined;
+  const start = big ? Number(view.getBigUint64(8, littleEndian)) : view.getUint32(4, littleEndian);
+  const [countBytes, entryBytes, inlineBytes] = big ? [8, 20, 8] : [2, 12, 4];
+  return { littleEndian, big, countBytes, entryBytes, inlineBytes, start };
+}
+
+/** Entries of a directory; undefined where it does not lie within the bytes. */
+function countEntries(view: DataView, layout: Layout, start: number): number | undefined {
+  const { littleEndian, big, countBytes, entryBytes } = layout;
+  if (start + countBytes > view.byteLength) return undefined;
+  const count = big ? Number(view.getBigUint64(start, littleEndian)) : view.getUint16(start, littleEndian);
+  return start + countBytes + count * entryBytes > view.byteLength ? undefined : count;
+}
 
 /**
  * Reads the first directory.
@@ -23,18 +55,13 @@ const BIG_TIFF = 43;
  */
 export function readFirstDirectory(bytes: Uint8Array): TiffDirectory | undefined {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (view.byteLength < 8) return undefined;
-  const littleEndian = view.getUint16(0) === 0x4949;
-  const big = view.getUint16(2, littleEndian) === BIG_TIFF;
-  if (big && view.byteLength < 16) return undefined;
-  const start = big ? Number(view.getBigUint64(8, littleEndian)) : view.getUint32(4, littleEndian);
-  const [countBytes, entryBytes, inlineBytes] = big ? [8, 20, 8] : [2, 12, 4];
-  if (start + countBytes > view.byteLength) return undefined;
-  const count = big ? Number(view.getBigUint64(start, littleEndian)) : view.getUint16(start, littleEndian);
-  if (start + countBytes + count * entryBytes > view.byteLength) return undefined;
+  const layout = readLayout(view);
+  const count = layout && countEntries(view, layout, layout.start);
+  if (layout === undefined || count === undefined) return undefined;
+  const { littleEndian, big, start, countBytes, entryBytes, inlineBytes } = layout;
 
   const entries = new Map<number, DirectoryEntry>();
-  for (let index = 0; index < count; index++) {
+  for (let index = 0; index < Math.min(count, MAX_ENTRIES); index++) {
     const at = start + countBytes + index * entryBytes;
     const type = view.getUint16(at + 2, littleEndian);
     const values = big
@@ -46,6 +73,27 @@ export function readFirstDirectory(bytes: Uint8Array): TiffDirectory | undefined
     entries.set(view.getUint16(at, littleEndian), { type, count: values, position: inline ? field : offset });
   }
   return { view, littleEndian, entries };
+}
+
+/**
+ * Directories in the chain that begins with the first one, each counted once; one more than `most` where there are more
+ * than that. A chain that leaves the file ends there.
+ */
+export function countDirectories(bytes: Uint8Array, most: number): number {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const layout = readLayout(view);
+  if (layout === undefined) return 0;
+  const { littleEndian, big, countBytes, entryBytes, inlineBytes } = layout;
+  const seen = new Set<number>();
+  for (let start = layout.start; start !== 0 && !seen.has(start) && seen.size <= most;) {
+    const count = countEntries(view, layout, start);
+    if (count === undefined) break;
+    seen.add(start);
+    const next = start + countBytes + count * entryBytes;
+    if (next + inlineBytes > view.byteLength) break;
+    start = big ? Number(view.getBigUint64(next, littleEndian)) : view.getUint32(next, littleEndian);
+  }
+  return seen.size;
 }
 
 /** Where a tag's values end, in bytes from the start of the file. */

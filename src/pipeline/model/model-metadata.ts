@@ -81,8 +81,10 @@ function checkCount(labels: readonly string[], classes: number, where: string): 
   );
 }
 
-const QUOTED = /'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"/gs;
-const NUMBERED = /(\d+)\s*:\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")/gs;
+/** The number before a name, in what lies between two names. */
+const INDEX = /(\d{1,10})\s{0,10}:\s{0,10}$/;
+/** Characters before a name that can hold its number. */
+const INDEX_LENGTH = 32;
 
 /**
  * Class names as exporters write them: a JSON array, a JSON or Python dict from index to name, a Python list,
@@ -95,13 +97,42 @@ export function parseLabels(text: string): string[] {
   if (typeof json === 'object' && json !== null && !Array.isArray(json)) return byIndex(Object.entries(json));
   if (trimmed.startsWith('{')) {
     return byIndex(
-      Array.from(trimmed.matchAll(NUMBERED), ([, index = '', single, double]) => [index, single ?? double]),
+      quotedTexts(trimmed).flatMap(({ before, text }): [string, string][] => {
+        const index = INDEX.exec(before.slice(-INDEX_LENGTH))?.[1];
+        return index === undefined ? [] : [[index, text]];
+      }),
     );
   }
   if (/^[[(]/.test(trimmed)) {
-    return Array.from(trimmed.matchAll(QUOTED), ([, single, double]) => unescape(single ?? double ?? ''));
+    return quotedTexts(trimmed).map(({ text }) => unescape(text));
   }
   return trimmed.includes(',') ? trimmed.split(',').map((label) => label.trim()) : [];
+}
+
+/**
+ * Texts in single or double quotes, escapes left as they are, and what lies before each. One pass: an expression with
+ * repeated alternatives would take quadratic time, or all of the stack, for what is never closed.
+ */
+function quotedTexts(source: string): { readonly before: string; readonly text: string }[] {
+  const found: { before: string; text: string }[] = [];
+  const quote = /['"]/g;
+  let after = 0;
+  for (let open = quote.exec(source); open !== null; open = quote.exec(source)) {
+    const end = closingQuote(source, open.index);
+    if (end === undefined) break;
+    found.push({ before: source.slice(after, open.index), text: source.slice(open.index + 1, end) });
+    after = end + 1;
+    quote.lastIndex = after;
+  }
+  return found;
+}
+
+function closingQuote(source: string, open: number): number | undefined {
+  for (let at = open + 1; at < source.length; at++) {
+    if (source[at] === source[open]) return at;
+    if (source[at] === '\\') at++;
+  }
+  return undefined;
 }
 
 /** Names in order of their index; empty unless the indices are 0, 1, 2, …. */

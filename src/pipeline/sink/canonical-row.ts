@@ -77,7 +77,8 @@ export function wellFormed(text: string): string {
 }
 
 function int32(value: number, field: string, where: string): number {
-  if ((value | 0) === value) return value;
+  // Of -0, which some formats cannot hold, 0 is left.
+  if ((value | 0) === value) return value | 0;
   throw new ImagemillError(
     'CONTRACT_INVALID',
     `${where}: expected ${field} to be a 32-bit integer, got ${value}`,
@@ -88,6 +89,6 @@ function finite(value: unknown, field: string, where: string): number {
   if (typeof value === 'number' && Number.isFinite(Math.fround(value))) return value;
   throw new ImagemillError(
     'CONTRACT_INVALID',
-    `${where}: expected ${field} to be finite float32 numbers, got ${String(value)}`,
+    `${where}: expected ${field} to be finite float32 numbers, got ${typeof value === 'number' ? value : `one of type ${typeof value}`}`,
   );
 }

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { Readable } from 'node:stream';
 import { parse } from 'csv-parse';
 import { ImagemillError } from '../../contract/errors.ts';
@@ -72,6 +73,13 @@ async function* parseRecords(
     throw new ImagemillError(
       'CONTRACT_INVALID',
       `${where}: expected a CSV file that ends in CRLF, got ${JSON.stringify(tail)} at its end`,
+    );
+  }
+  // The parser would hide damaged text.
+  if (!isUtf8(bytes)) {
+    throw new ImagemillError(
+      'CONTRACT_INVALID',
+      `${where}: expected a CSV file of UTF-8 text, got other bytes`,
     );
   }
   let header: string[] | undefined;

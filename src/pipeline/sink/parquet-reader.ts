@@ -1,13 +1,16 @@
 import { setImmediate } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
 import {
-  parquetMetadata,
   parquetReadObjects,
   parquetSchema,
   type AsyncBuffer,
   type FileMetaData,
+  type RowGroup,
+  type SchemaTree,
 } from 'hyparquet';
 import { ImagemillError } from '../../contract/errors.ts';
+import { parseFooter } from '../source/parquet-footer.ts';
+import { checkChunk, checkPages, chunkRange, pageColumn } from '../source/parquet-pages.ts';
 import { parseRow, type CanonicalRow } from './canonical-row.ts';
 import {
   CHECKSUM_KEY,
@@ -24,12 +27,13 @@ const PARSERS = { stringFromBytes: (bytes: Uint8Array): string => utf8.decode(by
 
 /** Reads a Parquet part, a row group at a time. @throws ImagemillError CONTRACT_INVALID, CONTRACT_VERSION_UNKNOWN */
 export async function* readParquetPart(bytes: Uint8Array, where: string): AsyncGenerator<CanonicalRow[]> {
-  const { metadata, columns } = readFooter(bytes, where);
+  const { metadata, columns, root } = readFooter(bytes, where);
   const file = asyncBuffer(bytes);
   let start = 0;
   for (const rowGroup of metadata.row_groups) {
     const end = start + Number(rowGroup.num_rows);
     const range = { rowStart: start, rowEnd: end };
+    checkGroup(bytes, root, rowGroup, `${where}, rows from ${start} to ${end}`);
     const options = { file, metadata, columns, ...range, parsers: PARSERS, geoparquet: false };
     const rows = await parquetReadObjects(options).catch((error: unknown) => {
       throw damaged(where, `readable rows from ${start} to ${end}`, messageOf(error), error);
@@ -45,24 +49,42 @@ interface Footer {
   readonly metadata: FileMetaData;
   /** The known columns that the file has. */
   readonly columns: string[];
+  readonly root: SchemaTree;
 }
 
 function readFooter(bytes: Uint8Array, where: string): Footer {
   let metadata: FileMetaData;
-  let names: string[];
+  let root: SchemaTree;
   try {
-    metadata = parquetMetadata(bytes, { geoparquet: false });
-    names = parquetSchema(metadata).children.map((child) => child.element.name);
+    metadata = parseFooter(bytes);
+    root = parquetSchema(metadata);
   } catch (error) {
     throw damaged(where, 'a complete Parquet file', messageOf(error), error);
   }
+  const names = root.children.map((child) => child.element.name);
   checkVersion(metadata, where);
   const missing = REQUIRED_COLUMNS.filter((column) => !names.includes(column));
   if (missing.length > 0) {
     throw damaged(where, `columns ${REQUIRED_COLUMNS.join(', ')}`, `none named ${missing.join(', ')}`);
   }
   checkIntegrity(metadata, bytes, where);
-  return { metadata, columns: [...REQUIRED_COLUMNS, ...names.filter((name) => name === EMBEDDING_COLUMN)] };
+  const columns = [...REQUIRED_COLUMNS, ...names.filter((name) => name === EMBEDDING_COLUMN)];
+  return { metadata, columns, root };
+}
+
+/** The checksum is in the file itself, so that a file made to do harm has the right one. */
+function checkGroup(bytes: Uint8Array, root: SchemaTree, group: RowGroup, where: string): void {
+  try {
+    for (const { meta_data: chunk } of group.columns) {
+      if (chunk === undefined) throw new Error('a column is not described');
+      const column = pageColumn(root, chunk);
+      checkChunk(group, chunk, column, bytes.length);
+      const { start, end } = chunkRange(chunk);
+      checkPages(bytes.subarray(start, end), chunk, column, {});
+    }
+  } catch (error) {
+    throw damaged(where, 'readable pages', messageOf(error), error);
+  }
 }
 
 function checkVersion(metadata: FileMetaData, where: string): void {
@@ -82,7 +104,7 @@ function checkIntegrity(metadata: FileMetaData, bytes: Uint8Array, where: string
   }
   const expected = metadataValue(metadata, CHECKSUM_KEY);
   if (expected === undefined) throw damaged(where, `a checksum under ${CHECKSUM_KEY}`, 'none');
-  const checked = Number(expected.split(' ')[0]);
+  const checked = Number(expected.split(' ', 1)[0]);
   const found = formatChecksum(checked, crc32(bytes.subarray(0, checked)));
   if (found !== expected) {
     throw damaged(where, `row groups with the checksum "${expected}" of ${CHECKSUM_KEY}`, `"${found}"`);

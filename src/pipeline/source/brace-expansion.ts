@@ -14,26 +14,36 @@ export function hasBraces(name: string): boolean {
  */
 export function* expandBraces(name: string): Generator<string> {
   const parts = name.split(/\{([^{}]*)\}/);
-  const groups = parts.map((part, index) => (index % 2 === 0 ? [part] : expandGroup(part, name)));
-  const total = groups.reduce((product, group) => product * group.length, 1);
+  const groups = parts.map((part, index) => (index % 2 === 0 ? listGroup([part]) : readGroup(part, name)));
+  const total = groups.reduce((product, group) => product * group.count, 1);
   if (total > MAX_NAMES) {
     throw new ImagemillError('URI_INVALID', `${name}: expected at most ${MAX_NAMES} names, got ${total}`);
   }
   for (let index = 0; index < total; index += 1) {
     let rest = index;
     const chosen = [...groups].reverse().map((group) => {
-      const choice = group[rest % group.length] ?? '';
-      rest = Math.floor(rest / group.length);
+      const choice = group.at(rest % group.count);
+      rest = Math.floor(rest / group.count);
       return choice;
     });
     yield chosen.reverse().join('');
   }
 }
 
-function expandGroup(group: string, name: string): string[] {
+/** Names are made one by one: a few ranges of a million, which are too many together, would fill the memory. */
+interface Group {
+  readonly count: number;
+  at(index: number): string;
+}
+
+function listGroup(names: readonly string[]): Group {
+  return { count: names.length, at: (index) => names[index] ?? '' };
+}
+
+function readGroup(group: string, name: string): Group {
   const range = /^(\d{1,15})\.\.(\d{1,15})$/.exec(group);
   if (range === null) {
-    if (group.includes(',')) return group.split(',');
+    if (group.includes(',')) return listGroup(group.split(','));
     throw new ImagemillError('URI_INVALID', `${name}: expected {000..012} or {a,b}, got {${group}}`);
   }
   const [, from = '', to = ''] = range;
@@ -47,5 +57,5 @@ function expandGroup(group: string, name: string): string[] {
   }
   const isPadded = /^0\d/.test(from) || /^0\d/.test(to);
   const width = isPadded ? Math.max(from.length, to.length) : 0;
-  return Array.from({ length: count }, (_, index) => String(first + index).padStart(width, '0'));
+  return { count, at: (index) => String(first + index).padStart(width, '0') };
 }

@@ -1,7 +1,7 @@
 import picomatch from 'picomatch';
 import { z } from 'zod';
 import { ImagemillError } from '../../contract/errors.ts';
-import { parsePosition, type Listing } from './listing.ts';
+import { parseCursor, type Listing } from './listing.ts';
 import type { Source, SourceEntry } from './source.ts';
 
 /** Longest URI of an item, in characters: what a shard document accepts. */
@@ -32,7 +32,7 @@ export function filteredSource(listing: Listing, filters: ItemFilters): Source {
 
   return {
     async *list(cursor, signal) {
-      const [before, position] = cursor === undefined ? [0, undefined] : parseCursor(cursor);
+      const [before, position] = cursor === undefined ? [0, undefined] : parseCursor(cursorSchema, cursor);
       let taken = before;
       if (taken >= limit) return;
       for await (const page of listing.list(position, signal)) {
@@ -74,16 +74,6 @@ function compileGlobs(option: string, globs: readonly string[]): (name: string) 
     }
   });
   return (name) => matchers.some((matches) => matches(name));
-}
-
-function parseCursor(cursor: string): [number, unknown] {
-  let value: unknown;
-  try {
-    value = JSON.parse(cursor);
-  } catch {
-    value = cursor;
-  }
-  return parsePosition(cursorSchema, value);
 }
 
 function checkUri(uri: string): void {

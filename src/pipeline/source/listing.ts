@@ -2,6 +2,7 @@ import type { z } from 'zod';
 import { describeIssues } from '../../contract/document.ts';
 import { ImagemillError } from '../../contract/errors.ts';
 import type { Item } from '../../contract/item.ts';
+import type { SourceCursor } from './source.ts';
 
 /** Items per page of a listing, at most. */
 export const PAGE_ITEMS = 1_000;
@@ -35,8 +36,22 @@ export function parsePosition<S extends z.ZodType>(schema: S, position: unknown)
   if (result.success) return result.data;
   throw new ImagemillError(
     'CONTRACT_INVALID',
-    `source cursor: expected one made by this source, got ${JSON.stringify(position)?.slice(0, 200)} (${describeIssues(result.error)})`,
+    `source cursor: expected one made by this source, got another (${describeIssues(result.error)})`,
   );
+}
+
+/**
+ * Checks a cursor that was written as JSON.
+ * @throws ImagemillError CONTRACT_INVALID
+ */
+export function parseCursor<S extends z.ZodType>(schema: S, cursor: SourceCursor): z.infer<S> {
+  let value: unknown;
+  try {
+    value = JSON.parse(cursor);
+  } catch {
+    value = cursor;
+  }
+  return parsePosition(schema, value);
 }
 
 /** A failure of a store, told in terms of the source: what does not exist is the source. */

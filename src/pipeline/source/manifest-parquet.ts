@@ -1,6 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
-  parquetMetadataAsync,
   parquetScan,
   parquetSchema,
   type AsyncBuffer,
@@ -8,12 +7,13 @@ import {
   type ParquetScan,
   type RowGroup,
 } from 'hyparquet';
-import type { ColumnMetaData } from 'hyparquet/src/types.js';
+import type { ColumnMetaData, Compressors } from 'hyparquet/src/types.js';
 import { z } from 'zod';
 import { ImagemillError } from '../../contract/errors.ts';
 import { PAGE_ITEMS, parsePosition } from './listing.ts';
 import { manifestError, type ManifestFile, type ManifestRow } from './manifest-row.ts';
-import { checkChunk, checkPages, chunkRange, CODECS } from './parquet-pages.ts';
+import { readFooter } from './parquet-footer.ts';
+import { checkChunk, checkPages, chunkRange, pageCodecs, pageColumn } from './parquet-pages.ts';
 
 /**
  * Rows decoded at a time within a row group: bounds memory, and the thread is held for some 100 ms. Pages that two
@@ -23,8 +23,12 @@ const WINDOW_ROWS = 125_000;
 /** Ranges kept: the two columns of the current row group. */
 const CACHED_RANGES = 2;
 
-/** Bytes at the end of the file that are fetched first: most footers fit, and larger ones cost a second request. */
-const FOOTER_BYTES = 64 * 1024;
+interface ScanOptions {
+  readonly file: AsyncBuffer;
+  readonly metadata: FileMetaData;
+  readonly columns: readonly string[];
+  readonly compressors: Compressors;
+}
 
 /** Rows listed so far. */
 const positionSchema = z.tuple([z.number().int().nonnegative()]);
@@ -37,18 +41,17 @@ export async function* readParquetManifest(
 ): AsyncGenerator<ManifestRow[]> {
   const [listed] = position === undefined ? [0] : parsePosition(positionSchema, position);
   const buffer = rangeBuffer(file, signal);
-  const metadata = await decoding(file, 'footer', () =>
-    parquetMetadataAsync(buffer, { initialFetchSize: FOOTER_BYTES }),
-  );
+  const metadata = await decoding(file, 'footer', () => readFooter(buffer));
   const columns = await decoding(file, 'schema', async () => findColumns(file, metadata));
-  const options = { file: buffer, metadata, columns, compressors: CODECS, useOffsetIndex: false };
+  const compressors = pageCodecs();
+  const options = { file: buffer, metadata, columns, compressors, useOffsetIndex: false };
   const scan = await decoding(file, 'footer', () => parquetScan(options));
 
   let groupStart = 0;
   for (const [index, group] of metadata.row_groups.entries()) {
     const groupEnd = groupStart + Number(group.num_rows);
     if (groupEnd > listed) {
-      await decoding(file, `row group ${index + 1}`, () => checkGroup(buffer, group, columns));
+      await decoding(file, `row group ${index + 1}`, () => checkGroup(options, group));
     }
     for (let start = Math.max(groupStart, listed); start < groupEnd; start += WINDOW_ROWS) {
       signal?.throwIfAborted();
@@ -114,15 +117,20 @@ function findColumns(file: ManifestFile, metadata: FileMetaData): string[] {
   return names.includes('label') ? ['uri', 'label'] : ['uri'];
 }
 
-async function checkGroup(buffer: AsyncBuffer, group: RowGroup, columns: readonly string[]): Promise<void> {
+async function checkGroup(
+  { file, metadata, columns, compressors }: ScanOptions,
+  group: RowGroup,
+): Promise<void> {
+  const root = parquetSchema(metadata);
   const chunks = group.columns
     .map((column) => column.meta_data)
     .filter((chunk): chunk is ColumnMetaData => columns.includes(chunk?.path_in_schema[0] ?? ''));
   if (chunks.length !== columns.length) throw new Error('a row group lacks a column');
   for (const chunk of chunks) {
-    checkChunk(group, chunk, buffer.byteLength);
+    const column = pageColumn(root, chunk);
+    checkChunk(group, chunk, column, file.byteLength);
     const { start, end } = chunkRange(chunk);
-    checkPages(await buffer.slice(start, end), chunk);
+    checkPages(new Uint8Array(await file.slice(start, end)), chunk, column, compressors);
   }
 }
 

@@ -91,6 +91,13 @@ export class RowReader {
     if (uri.includes('\0')) {
       throw manifestError(this.#file, place, 'expected a "uri" without NUL characters');
     }
+    if (/\p{Surrogate}/u.test(uri)) {
+      throw manifestError(
+        this.#file,
+        place,
+        'expected a "uri" of Unicode text, got half of a surrogate pair',
+      );
+    }
     return uri;
   }
 

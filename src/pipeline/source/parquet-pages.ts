@@ -1,17 +1,39 @@
 import { brotliDecompressSync, gunzipSync } from 'node:zlib';
+import type { SchemaTree } from 'hyparquet';
 import type { ColumnMetaData, Compressors, PageHeader, RowGroup } from 'hyparquet/src/types.js';
 import { compressors } from 'hyparquet-compressors';
 import { parquetHeader } from 'hyparquet/src/column.js';
+import { getMaxDefinitionLevel, getMaxRepetitionLevel, getTreePath } from 'hyparquet/src/schema.js';
+import { checkValues, MAX_PAGE_VALUES, type PageColumn } from './parquet-values.ts';
+import { checkStruct } from './parquet-thrift.ts';
 
 /** Largest column of one row group, in bytes, packed or unpacked: it is in memory while its rows are listed. */
 export const MAX_CHUNK_BYTES = 512 * 1024 * 1024;
 
 /** Decompressors of every codec; Node's own where it has one, since they are many times faster. */
-export const CODECS: Compressors = {
+const CODECS: Compressors = {
   ...compressors,
   GZIP: (input, bytes) => gunzipSync(input, { maxOutputLength: Math.max(bytes, 1) }),
   BROTLI: (input, bytes) => brotliDecompressSync(input, { maxOutputLength: Math.max(bytes, 1) }),
 };
+
+/**
+ * Decompressors that unpack every page once, for the checks and for the decoder after them: pages stay in memory for as
+ * long as the bytes of their column.
+ */
+export function pageCodecs(): Compressors {
+  const pages = new WeakMap<ArrayBufferLike, Map<number, Uint8Array>>();
+  const once =
+    (unpack: NonNullable<Compressors[keyof Compressors]>) =>
+    (input: Uint8Array, bytes: number): Uint8Array => {
+      const known = pages.get(input.buffer) ?? new Map<number, Uint8Array>();
+      pages.set(input.buffer, known);
+      const page = known.get(input.byteOffset) ?? unpack(input, bytes);
+      known.set(input.byteOffset, page);
+      return page;
+    };
+  return Object.fromEntries(Object.entries(CODECS).map(([codec, unpack]) => [codec, once(unpack)]));
+}
 
 /** The byte range of a column in a row group, as the decoder asks for it. */
 export function chunkRange(chunk: ColumnMetaData): { start: number; end: number } {
@@ -22,10 +44,33 @@ export function chunkRange(chunk: ColumnMetaData): { start: number; end: number 
 }
 
 /**
+ * What the pages of a column hold.
+ * @throws Error where the schema has no such column
+ */
+export function pageColumn(
+  schema: SchemaTree,
+  { path_in_schema: names, type, codec }: ColumnMetaData,
+): PageColumn {
+  const path = getTreePath(schema, names);
+  return {
+    type,
+    valueBytes: path.at(-1)?.element.type_length ?? 0,
+    repetition: getMaxRepetitionLevel(path),
+    definition: getMaxDefinitionLevel(path),
+    codec,
+  };
+}
+
+/**
  * Checks the sizes that a row group states about one of its columns.
  * @throws Error that says what is wrong
  */
-export function checkChunk(group: RowGroup, chunk: ColumnMetaData, fileBytes: number): void {
+export function checkChunk(
+  group: RowGroup,
+  chunk: ColumnMetaData,
+  column: PageColumn,
+  fileBytes: number,
+): void {
   const bytes = Math.max(Number(chunk.total_uncompressed_size), Number(chunk.total_compressed_size));
   if (bytes > MAX_CHUNK_BYTES) {
     throw new Error(
@@ -34,21 +79,29 @@ export function checkChunk(group: RowGroup, chunk: ColumnMetaData, fileBytes: nu
   }
   const { start, end } = chunkRange(chunk);
   const isInside = start >= 0 && start <= end && end <= fileBytes;
-  if (!isInside || group.num_rows < 0n || chunk.num_values !== group.num_rows) {
+  const hasItsValues = column.repetition > 0 || chunk.num_values === group.num_rows;
+  if (!isInside || group.num_rows < 0n || !hasItsValues || typeof chunk.num_values !== 'bigint') {
     throw new Error('a row group contradicts itself');
   }
 }
 
 /**
- * Walks the page headers of a column before it is decoded. The decoder trusts them, and a damaged one, with a
- * negative size for one, sends it into a loop without end.
+ * Walks the pages of a column before it is decoded. The decoder trusts them, and a damaged one, with a negative size
+ * or an endless run for one, sends it into a loop without end or takes all memory.
  * @param bytes the column's range
+ * @param codecs that unpack its pages; without any, pages are plain or Snappy
  * @throws Error that says what is wrong
  */
-export function checkPages(bytes: ArrayBuffer, chunk: ColumnMetaData): void {
-  const reader = { view: new DataView(bytes), offset: 0 };
+export function checkPages(
+  bytes: Uint8Array,
+  chunk: ColumnMetaData,
+  column: PageColumn,
+  codecs: Compressors,
+): void {
+  const reader = { view: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), offset: 0 };
   let values = 0;
   while (values < Number(chunk.num_values)) {
+    checkStruct(reader.view, reader.offset);
     const header = parquetHeader(reader);
     const body = header.compressed_page_size;
     if (
@@ -58,17 +111,14 @@ export function checkPages(bytes: ArrayBuffer, chunk: ColumnMetaData): void {
       throw new Error('a page has an impossible size');
     }
     const count = valuesOf(header);
-    const most =
-      header.type === 'DICTIONARY_PAGE' ? header.uncompressed_page_size : Number(chunk.num_values) - values;
-    if (!isSize(count, most)) throw new Error('a page has an impossible number of values');
-    const levels = header.data_page_header_v2;
-    if (levels !== undefined) {
-      const levelBytes = levels.definition_levels_byte_length + levels.repetition_levels_byte_length;
-      if (!isSize(levels.definition_levels_byte_length, levelBytes) || !isSize(levelBytes, body)) {
-        throw new Error('a page has an impossible size');
-      }
+    const isDictionary = header.type === 'DICTIONARY_PAGE';
+    const most = isDictionary ? header.uncompressed_page_size : Number(chunk.num_values) - values;
+    if (!isSize(count, Math.min(most, MAX_PAGE_VALUES)))
+      throw new Error('a page has an impossible number of values');
+    if (!isDictionary) {
+      checkValues(header, bytes.subarray(reader.offset, reader.offset + body), column, codecs);
+      values += count;
     }
-    if (header.type !== 'DICTIONARY_PAGE') values += count;
     reader.offset += body;
   }
 }

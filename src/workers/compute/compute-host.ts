@@ -1,9 +1,10 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
+import { createInterface } from 'node:readline';
 import { asImagemillError, ImagemillError } from '../../contract/errors.ts';
 import type { Logger } from '../../telemetry/logger.ts';
-import { printable } from '../../telemetry/printable.ts';
+import { printableLine } from '../../telemetry/printable.ts';
 import { entryPoint } from '../entry-point.ts';
 import type { StepDraft } from '../../pipeline/training/epoch-task.ts';
 import type {
@@ -157,10 +158,13 @@ export class ComputeHost {
     this.#stderrTail = '';
     child.stderr?.on('data', (chunk: Buffer) => {
       this.#stderrTail = (this.#stderrTail + chunk.toString()).slice(-STDERR_TAIL_CHARS);
-      for (const line of chunk.toString().split('\n')) {
-        if (line.trim() !== '') process.stderr.write(`compute: ${printable(line)}\n`);
-      }
     });
+    // What a native library says may quote a model: it must not pass for a line of the log.
+    if (child.stderr !== null) {
+      createInterface({ input: child.stderr }).on('line', (line) => {
+        process.stderr.write(`compute: ${printableLine(line)}\n`);
+      });
+    }
     child.on('message', (message) => this.#receive(message as FromCompute));
     child.once('error', (error) => this.#ended(child, error.message));
     child.once('exit', (code, signal) => this.#ended(child, signal ?? `exit code ${code}`));

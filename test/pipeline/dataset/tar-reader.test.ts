@@ -86,6 +86,12 @@ describe('createTarReader', () => {
     expect((await errorOf(createTarReader(store, tars, ALL_HELD)(0, 0, 1))).code).toBe('DATASET_CHANGED');
   });
 
+  it('refuses a held tar that is shorter than the dataset says, with the right digest', async () => {
+    const claimed = tars.map((tar) => ({ ...tar, bytes: 15 }));
+    const error = await errorOf(createTarReader(store, claimed, 30)(0, 8, 5));
+    expect(error.code).toBe('DATASET_CHANGED');
+  });
+
   it('tries again after the store failed, and is not stopped for others by one that gives up', async () => {
     let failures = 1;
     const flaky = wrapStore(store, {

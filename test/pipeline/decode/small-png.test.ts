@@ -1,3 +1,4 @@
+import { deflateSync } from 'node:zlib';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import {
@@ -51,6 +52,24 @@ describe('readSmallPng', () => {
     ['a missing end', async () => (await makePng(SIZE)).slice(0, -12)],
   ])('leaves %s to libvips', async (_, make) => {
     expect(readSmallPng(await make())).toBeUndefined();
+  });
+
+  it('leaves rows without pixels to libvips, however many there are', () => {
+    const png = Buffer.from(plainPng({ width: 1, height: 1, pixels: Uint8Array.of(7) }));
+    const header = Buffer.alloc(13);
+    header.writeUInt32BE(2 ** 32 - 1, 4);
+    header.set([8, 0, 0, 0, 0], 8);
+    expect(
+      readSmallPng(Buffer.concat([png.subarray(0, 8), pngChunk('IHDR', header), png.subarray(33)])),
+    ).toBeUndefined();
+  });
+
+  it('inflates no more than the pixels that the header says', () => {
+    const png = plainPng({ width: 1, height: 1, pixels: Uint8Array.of(7) });
+    const bomb = pngChunk('IDAT', deflateSync(Buffer.alloc(256 * 2 ** 20), { level: 1 }));
+    const before = process.memoryUsage().rss;
+    expect(readSmallPng(Buffer.concat([png.subarray(0, 33), bomb, pngChunk('IEND')]))).toBeUndefined();
+    expect(process.memoryUsage().rss - before).toBeLessThan(128 * 2 ** 20);
   });
 
   it('leaves an image with any damaged byte to libvips', async () => {

@@ -16,8 +16,20 @@ describe('parseLabels', () => {
     ['numbers', '[1,2]', []],
     ['a word', 'imagenet', []],
     ['nothing', '', []],
+    ['a Python list that is cut off', `['cat', 'do`, ['cat']],
+    ['a dict with names that have no number', `{0: 'cat', x: 'dog'}`, ['cat']],
   ])('reads %s', (_, text, expected) => {
     expect(parseLabels(text)).toEqual(expected);
+  });
+});
+
+describe('parseLabels, of hostile text', () => {
+  it.each([
+    ['quotes that are never closed', `['${"\\'".repeat(500_000)}`, 0],
+    ['digits without a name', `{${'1'.repeat(2_000_000)}`, 0],
+    ['one name of ten million characters', `['${'a'.repeat(10_000_000)}']`, 1],
+  ])('%s take one pass', { timeout: 10_000 }, (_, text, count) => {
+    expect(parseLabels(text)).toHaveLength(count);
   });
 });
 

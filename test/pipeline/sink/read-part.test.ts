@@ -111,6 +111,24 @@ describe('readPart, what a text part may hold', () => {
     await expect(decodePart(Buffer.from(text), 'jsonl')).rejects.toThrow(invalid(message));
   });
 
+  it('refuses CSV that is not UTF-8', async () => {
+    const part = encodePart(resultRows(2), 'csv');
+    part[part.indexOf('photos')] = 0xff;
+    await expect(decodePart(part, 'csv')).rejects.toThrow(invalid(/UTF-8/));
+  });
+
+  it('tells numbers of an embedding that are objects', async () => {
+    const row = JSON.stringify({ ...resultRow(0), embedding: [{ toString: null }] });
+    await expect(decodePart(Buffer.from(`${row}\n`), 'jsonl')).rejects.toThrow(
+      invalid(/float32 numbers, got one of type object/),
+    );
+  });
+
+  it('takes -0 for 0, as Parquet does', async () => {
+    const row = JSON.stringify(resultRow(0)).replace('"width":500', '"width":-0');
+    expect((await decodePart(Buffer.from(`${row}\n`), 'jsonl'))[0]?.width).toBe(0);
+  });
+
   it('refuses JSONL that is not UTF-8', async () => {
     const bytes = Buffer.from(line({ uri: 's3://b/X.jpg' }));
     bytes[bytes.indexOf('X')] = 0xff;

@@ -22,6 +22,11 @@ describe('brace notation', () => {
     },
   );
 
+  it('refuses many ranges of a million without making one name', async () => {
+    const name = '{1..1000000}'.repeat(200);
+    expect((await errorOf((async () => [...expandBraces(name)])())).code).toBe('URI_INVALID');
+  });
+
   it('is seen only where a group is closed', () => {
     expect(hasBraces('a{0..1}.tar')).toBe(true);
     expect(hasBraces('a{0.tar')).toBe(false);

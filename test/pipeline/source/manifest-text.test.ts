@@ -155,6 +155,7 @@ describe('a JSONL manifest', () => {
       'line 1: expected a "label" that is a string or a number',
     ],
     ['a NUL character', '"a\\u0000"', 'line 1: expected a "uri" without NUL'],
+    ['half of a surrogate pair', '"a\\ud800.jpg"', 'line 1: expected a "uri" of Unicode text'],
     ['a long line', `"a"\n"${'x'.repeat(1_100_000)}"\n`, 'line 2: expected a line of at most 1048576 bytes'],
   ])('tells the line of %s', async (_name, body, message) => {
     expect(await fault('l.jsonl', body)).toContain(message);

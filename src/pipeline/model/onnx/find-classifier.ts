@@ -6,6 +6,9 @@ import type { OnnxModel, OnnxNode, TensorInfo } from './onnx-model.ts';
 /** The oldest operator set whose arithmetic broadcasts as we need it. */
 const OLDEST_OPSET = 7;
 
+/** Pixels of one batch of fixed size, uint8: as many are in memory at once. */
+const MAX_BATCH_BYTES = 2 ** 30;
+
 const IMAGE_TYPES: Readonly<Record<number, 'float' | 'float16' | 'uint8'>> = {
   [DATA_TYPE.float]: 'float',
   [DATA_TYPE.float16]: 'float16',
@@ -87,7 +90,10 @@ function findImages(model: OnnxModel, where: string): FoundInput {
   const layout = shape[1] === 3 ? 'nchw' : shape[3] === 3 ? 'nhwc' : null;
   if (layout === null) throw refuse(describeTensor(input));
   const [height, width] = layout === 'nchw' ? shape.slice(2) : shape.slice(1, 3);
-  return { input, layout, type, batch: fixed(shape[0]), height: fixed(height), width: fixed(width) };
+  const found = { batch: fixed(shape[0]), height: fixed(height), width: fixed(width) };
+  const batchBytes = (found.batch ?? 1) * (found.height ?? 1) * (found.width ?? 1) * 3;
+  if (batchBytes > MAX_BATCH_BYTES) throw refuse(`${describeTensor(input)}, ${batchBytes} bytes of pixels`);
+  return { input, layout, type, ...found };
 }
 
 /** The first output that can be scores: (batch, classes), trailing ones allowed; one without a shape has to be tried. */
@@ -106,7 +112,12 @@ function findScores(model: OnnxModel, where: string): TensorInfo {
 
 function scoreKind(producers: ReadonlyMap<string, OnnxNode>, output: string): FoundClassifier['scores'] {
   let node = producers.get(output);
-  while (node !== undefined && SCORE_KEEPING.has(node.operator)) node = producers.get(node.inputs[0] ?? '');
+  // A damaged graph may lead back to where it began.
+  const passed = new Set<OnnxNode>();
+  while (node !== undefined && SCORE_KEEPING.has(node.operator) && !passed.has(node)) {
+    passed.add(node);
+    node = producers.get(node.inputs[0] ?? '');
+  }
   if (node === undefined) return null;
   if (node.operator === 'Softmax' || node.operator === 'Sigmoid') return 'probabilities';
   return ['Gemm', 'LogSoftmax'].includes(node.operator) ? 'logits' : null;
@@ -118,7 +129,9 @@ function findEmbedding(
   output: string,
 ): FoundClassifier['embedding'] {
   let node = producers.get(output);
-  while (node !== undefined && PASS_THROUGH.has(node.operator)) {
+  const passed = new Set<OnnxNode>();
+  while (node !== undefined && PASS_THROUGH.has(node.operator) && !passed.has(node)) {
+    passed.add(node);
     const isConstant = (name: string): boolean =>
       model.initializers.has(name) || producers.get(name)?.operator === 'Constant';
     const [from = '', second] = node.inputs.filter((name) => !isConstant(name));

@@ -1,5 +1,7 @@
 /** Reads the structure of an ONNX file; nodes and tensors stay views of its bytes, to be written again unchanged. */
 import { ImagemillError } from '../../../contract/errors.ts';
+import { quoted } from '../weights/faults.ts';
+import { elementCount, isSize } from '../weights/state-dict.ts';
 import { encodeMetadata } from './graph-builder.ts';
 import { ProtobufError, ProtoWriter, readFields, repeatedInts, type ProtoField } from './protobuf.ts';
 
@@ -61,7 +63,7 @@ export function readOnnxModel(bytes: Uint8Array, where: string): OnnxModel {
 export function withMetadata(model: OnnxModel, entries: Readonly<Record<string, string>>): Uint8Array {
   const writer = new ProtoWriter();
   for (const field of model.fields) {
-    if (field.field === MODEL_FIELD.metadata && readEntry(field.bytes)[0] in entries) continue;
+    if (field.field === MODEL_FIELD.metadata && Object.hasOwn(entries, readEntry(field.bytes)[0])) continue;
     writer.raw(field.raw);
   }
   for (const [key, value] of Object.entries(entries)) {
@@ -113,6 +115,9 @@ function parseModel(bytes: Uint8Array, where: string): OnnxModel {
   const nodes = of(graphFields, GRAPH_FIELD.node).map((field) => readNode(field.bytes));
   if (nodes.length === 0) throw corrupt('without nodes');
 
+  const irVersion = last(fields, MODEL_FIELD.irVersion)?.int ?? 0;
+  if (!isSize(irVersion)) throw corrupt('with an impossible version');
+
   const initializers = new Map<string, readonly number[]>();
   let parameters = 0;
   for (const field of of(graphFields, GRAPH_FIELD.initializer)) {
@@ -121,17 +126,21 @@ function parseModel(bytes: Uint8Array, where: string): OnnxModel {
       throw new ImagemillError(
         'MODEL_FORMAT_UNKNOWN',
         `${where}: expected an ONNX file that holds its weights, got one that refers to another file for tensor ` +
-          `"${tensor.name}"; save the model as a single file`,
+          `${quoted(tensor.name)}; save the model as a single file`,
       );
     }
+    const count = elementCount(tensor.shape);
+    if (count === null || !isSize(parameters + count)) {
+      throw corrupt(`with an impossible shape of tensor ${quoted(tensor.name)}`);
+    }
     initializers.set(tensor.name, tensor.shape);
-    parameters += tensor.shape.reduce((count, size) => count * size, 1);
+    parameters += count;
   }
   const opset = of(fields, MODEL_FIELD.opset)
     .map((field) => readFields(field.bytes))
     .find((entry) => ['', 'ai.onnx'].includes(text(entry, 1)));
   return {
-    irVersion: last(fields, MODEL_FIELD.irVersion)?.int ?? 0,
+    irVersion,
     opset: opset === undefined ? 1 : (last(opset, 2)?.int ?? 1),
     metadata: new Map(of(fields, MODEL_FIELD.metadata).map((field) => readEntry(field.bytes))),
     nodes,

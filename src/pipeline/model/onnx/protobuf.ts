@@ -111,6 +111,12 @@ export interface ProtoField {
   readonly raw: Uint8Array;
 }
 
+/**
+ * Fields of one message, and values of one packed field. A field takes two bytes of a file and a hundred of memory;
+ * the largest graphs have some ten thousand nodes.
+ */
+const MAX_FIELDS = 1_000_000;
+
 /** Thrown by {@link readFields}; callers turn it into a sentence about their file. */
 export class ProtobufError extends Error {}
 
@@ -127,6 +133,7 @@ export function readFields(message: Uint8Array): ProtoField[] {
     const field = Math.floor(tag / 8);
     const wire = tag % 8;
     if (tag < 8) throw new ProtobufError(`field number 0 at byte ${start}`);
+    if (fields.length === MAX_FIELDS) throw new ProtobufError(`more than ${MAX_FIELDS} fields in a message`);
     const int = wire === WIRE.varint ? readVarint(cursor) : 0;
     const bytes = readPayload(cursor, wire);
     fields.push({ field, wire, int, bytes, raw: message.subarray(start, cursor.at) });
@@ -150,7 +157,11 @@ interface Cursor {
 function unpackInts(bytes: Uint8Array): number[] {
   const values: number[] = [];
   const cursor = { bytes, at: 0 };
-  while (cursor.at < bytes.length) values.push(readVarint(cursor));
+  while (cursor.at < bytes.length) {
+    if (values.push(readVarint(cursor)) > MAX_FIELDS) {
+      throw new ProtobufError(`more than ${MAX_FIELDS} values in a field`);
+    }
+  }
   return values;
 }
 

@@ -9,7 +9,7 @@ export interface WeightTensor {
 export type StateDict = ReadonlyMap<string, WeightTensor>;
 
 /** Longer shapes are refused; PyTorch's own limit. */
-const MAX_TENSOR_RANK = 64;
+export const MAX_TENSOR_RANK = 64;
 
 /** Whether a number can be a size, an offset or a stride: a non-negative integer that is exact. */
 export function isSize(value: number): boolean {

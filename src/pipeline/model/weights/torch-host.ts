@@ -9,7 +9,7 @@ import { ELEMENT_TYPES } from './element-types.ts';
 import type { ElementTypeName } from './element-types.ts';
 import { PickleObject, PickleTuple, typeName } from './pickle-values.ts';
 import type { PickleDict, PickleHost, PickleValue } from './pickle-values.ts';
-import { isSize } from './state-dict.ts';
+import { isSize, MAX_TENSOR_RANK } from './state-dict.ts';
 import { TorchStorage, TorchTensor } from './torch-objects.ts';
 
 type Call = (args: readonly PickleValue[], where: string) => PickleValue;
@@ -88,11 +88,17 @@ const ALLOWED: ReadonlyMap<string, TorchGlobal> = new Map(
 
 const PLAIN_NAME = /^[A-Za-z_][\w.]{0,200}$/;
 
+/** Items of dicts made from lists: a list may be used again and again, and every dict of it is a copy. */
+const MAX_LISTED_ITEMS = 1_000_000;
+/** `cuda:0`; a device made of devices would double in length with every call. */
+const MAX_DEVICE_LENGTH = 64;
+
 /** Builds the storages and tensors of one file. */
 export class TorchHost implements PickleHost {
   /** By key, in the order in which they were met. */
   readonly storages = new Map<string, TorchStorage>();
   readonly #where: string;
+  #listedItems = 0;
 
   constructor(where: string) {
     this.#where = where;
@@ -112,7 +118,11 @@ export class TorchHost implements PickleHost {
   }
 
   call(callee: PickleValue, args: readonly PickleValue[]): PickleValue {
-    if (callee instanceof TorchGlobal && callee.makes !== undefined) return callee.makes(args, this.#where);
+    if (callee instanceof TorchGlobal && callee.makes !== undefined) {
+      const [first] = args;
+      if (callee.makes === makeOrderedDict && Array.isArray(first)) this.#chargeItems(first.length);
+      return callee.makes(args, this.#where);
+    }
     throw new ImagemillError(
       'MODEL_UNSAFE',
       `${this.#where}: expected a call that makes a tensor or a dict, got a call of ${typeName(callee)}, ` +
@@ -134,6 +144,12 @@ export class TorchHost implements PickleHost {
       throw corrupt(this.#where, `expected a view of storage ${quoted(key)} to lie within it`);
     }
     return new TorchStorage(key, type, viewLength, { storage: root, offset });
+  }
+
+  #chargeItems(count: number): void {
+    this.#listedItems += count;
+    if (this.#listedItems <= MAX_LISTED_ITEMS) return;
+    throw corrupt(this.#where, `expected dicts made of at most ${MAX_LISTED_ITEMS} listed items in all`);
   }
 
   #storage(key: string, type: ElementTypeName, length: number): TorchStorage {
@@ -173,8 +189,10 @@ function makeSize([sizes]: readonly PickleValue[]): PickleTuple {
 }
 
 /** `device('cuda', 0)` as `cuda:0`: where a tensor was does not matter here. */
-function makeDevice(args: readonly PickleValue[]): string {
-  return args.filter((part) => typeof part === 'string' || typeof part === 'number').join(':');
+function makeDevice(args: readonly PickleValue[], where: string): string {
+  const parts = args.slice(0, 2).filter((part) => typeof part === 'string' || typeof part === 'number');
+  if (parts.every((part) => String(part).length <= MAX_DEVICE_LENGTH)) return parts.join(':');
+  throw corrupt(where, `expected names of devices of at most ${MAX_DEVICE_LENGTH} characters`);
 }
 
 /** `_rebuild_tensor_v2(storage, offset, size, stride, requires_grad, backward_hooks, metadata=None)` */
@@ -201,7 +219,10 @@ function makeTensor(
   const shape = numbers(size);
   const steps = numbers(stride);
   if (!(storage instanceof TorchStorage) || typeof offset !== 'number' || shape === null || steps === null) {
-    throw corrupt(where, 'expected a tensor to have a storage, an offset, a shape and a stride');
+    throw corrupt(
+      where,
+      `expected a tensor to have a storage, an offset, and a valid shape and stride of at most ${MAX_TENSOR_RANK} axes`,
+    );
   }
   // Bits that say "negated" or "conjugated" change the values without changing the bytes.
   if (metadata instanceof Map && metadata.size > 0) {
@@ -210,8 +231,9 @@ function makeTensor(
   return new TorchTensor(storage, type ?? storage.type, offset, shape, steps);
 }
 
+/** A copy, which is why it has to be short: the pickle may use one long tuple for any number of tensors. */
 function numbers(value: PickleValue | undefined): number[] | null {
-  if (!(value instanceof PickleTuple)) return null;
+  if (!(value instanceof PickleTuple) || value.items.length > MAX_TENSOR_RANK) return null;
   return value.items.every((item) => typeof item === 'number') ? [...value.items] : null;
 }
 

@@ -153,6 +153,27 @@ describe('malicious pickles', () => {
     expectRefusal(() => readPyTorch(checkpoint, 'deep'), 'MODEL_CORRUPT', /keys "model"$/);
   });
 
+  it('devices made of devices do not double in length', { timeout: fast }, () => {
+    const twice = join(global('torch', 'device'), tuple(BINGET0, BINGET0), REDUCE, BINPUT0);
+    const laughs = join(text('cuda'), BINPUT0, ...Array.from({ length: 60 }, () => twice));
+    expectRefusal(() => read(laughs), 'MODEL_CORRUPT', /names of devices of at most 64 characters/);
+  });
+
+  it('a long shape is not copied into every tensor', { timeout: fast }, () => {
+    const shape = Array.from({ length: 65 }, () => 1);
+    expectRefusal(() => read(tensor({ shape, stride: shape })), 'MODEL_CORRUPT', /of at most 64 axes/);
+  });
+
+  it('one list does not become dicts without end', { timeout: fast }, () => {
+    const pairs = Array.from({ length: 1_000 }, () => join(NONE, NONE, TUPLE2));
+    const list = join(EMPTY_LIST, MARK, ...pairs, bytes(0x65), BINPUT0);
+    const copy = join(global('collections', 'OrderedDict'), BINGET0, TUPLE1, REDUCE);
+    const copies = (count: number): Buffer =>
+      join(list, MARK, ...Array.from({ length: count }, () => copy), bytes(0x74));
+    expectRefusal(() => read(copies(1_001)), 'MODEL_CORRUPT', /at most 1000000 listed items/);
+    expect(read(copies(1_000))).toBeInstanceOf(PickleTuple);
+  });
+
   it('a dict that contains itself ends', { timeout: fast }, () => {
     const selfish = archive(join(EMPTY_DICT, BINPUT0, text('model'), BINGET0, SETITEM));
     expectRefusal(() => readPyTorch(selfish, 'self'), 'MODEL_CORRUPT', /keys "model"$/);
