@@ -1,6 +1,7 @@
 import type { RedisOptions } from 'bullmq';
 import { Redis } from 'ioredis';
 import { isIP } from 'node:net';
+import { connect, type ConnectionOptions } from 'node:tls';
 import type { RedisTls } from '../config/redis-tls.ts';
 import { redisFault } from './redis-faults.ts';
 
@@ -18,6 +19,8 @@ export interface RedisTarget {
 const REQUEST_RETRIES = 3;
 const RECONNECT_DELAY_MAX_MS = 2_000;
 const CONNECT_TIMEOUT_MS = 5_000;
+/** How long a server may take to refuse a certificate. */
+const HANDSHAKE_REPLY_MS = 1_000;
 
 /** Options for a Redis connection; plain data, since every BullMQ object makes connections of its own. */
 export function redisOptions({ redisUrl, redisTls }: RedisTarget, role: ConnectionRole): RedisOptions {
@@ -82,12 +85,40 @@ export async function checkRedis(target: RedisTarget, prefix?: string): Promise<
     // A user whose key patterns leave the prefix out may connect, and would fail in the middle of a run.
     if (prefix !== undefined) await redis.eval(PROBE_SCRIPT, 1, `${prefix}:probe`);
   } catch (error) {
-    const told = redisFault(error, redisAddress(target.redisUrl));
+    const address = redisAddress(target.redisUrl);
+    const told = redisFault(error, address);
+    if (told.code !== 'REDIS_UNREACHABLE') throw told;
     // The connection's own error says more than that of the command which could not be sent.
-    throw told.code === 'REDIS_UNREACHABLE' ? redisFault(lastError, redisAddress(target.redisUrl)) : told;
+    throw redisFault((await refusalOfHandshake(target)) ?? lastError, address, hintOf(target));
   } finally {
     redis.disconnect();
   }
+}
+
+/**
+ * With TLS 1.3 a server refuses our certificate, or the lack of one, when our side already sends its first command; the
+ * end of the connection then often hides the reason. Whoever sends nothing hears it.
+ */
+async function refusalOfHandshake(target: RedisTarget): Promise<Error | null> {
+  const { tls, host, port } = redisOptions(target, 'request') as RedisOptions & ConnectionOptions;
+  if (tls === undefined) return null;
+  const socket = connect({ ...(tls as ConnectionOptions), host, port });
+  try {
+    return await new Promise((resolve) => {
+      socket.once('error', resolve);
+      socket.setTimeout(HANDSHAKE_REPLY_MS, () => resolve(null));
+    });
+  } finally {
+    socket.destroy();
+  }
+}
+
+/** One side speaks TLS and the other does not: neither says so, and both look like a broken network. */
+function hintOf({ redisUrl }: RedisTarget): string {
+  if (redisUrl.startsWith('redis:')) return ' (if it speaks TLS, REDIS_URL has to begin with rediss://)';
+  if (redisUrl.startsWith('rediss:'))
+    return ' (if it does not speak TLS, REDIS_URL has to begin with redis://)';
+  return '';
 }
 
 const PROBE_SCRIPT = "return redis.call('EXISTS', KEYS[1])";

@@ -11,14 +11,16 @@ const WRONG_CREDENTIALS = /^(NOAUTH|WRONGPASS)|invalid username-password|without
 const NO_PERMISSION = /^NOPERM|user executing the script can't/;
 /** Alerts by which a server refuses the certificate that it was shown, or the lack of one. */
 const OWN_CERTIFICATE_REFUSED = /alert (certificate|bad certificate|unknown ca|handshake failure)/i;
-const NO_TLS_SERVER = /wrong version number|packet length too long/i;
+const SILENCE =
+  /ECONNRESET|EPIPE|ETIMEDOUT|EPROTO|Connection is closed|no answer|wrong version number|disconnected/i;
 
 /**
  * What an error of a connection to Redis means. The error itself is not passed on: those of ioredis carry the command
  * that failed with its arguments, and one of these is the password.
  * @param address without credentials
+ * @param hint what to look at where the other side said nothing that can be understood
  */
-export function redisFault(error: unknown, address: string): ImagemillError {
+export function redisFault(error: unknown, address: string, hint = ''): ImagemillError {
   const { message, code } = fieldsOf(error);
   if (NO_PERMISSION.test(message)) {
     return new ImagemillError(
@@ -41,10 +43,12 @@ export function redisFault(error: unknown, address: string): ImagemillError {
       `expected Redis at ${address} to show a certificate of that name by an authority that is trusted (IMAGEMILL_REDIS_TLS_CA), got ${message} [${code}]`,
     );
   }
-  const hint = NO_TLS_SERVER.test(message)
-    ? 'something other than TLS (is it redis:// in place of rediss://?)'
-    : message;
-  return new ImagemillError('REDIS_UNREACHABLE', `expected Redis at ${address}, got: ${hint}`);
+  // A connection that nobody takes has nothing to do with TLS.
+  const silent = SILENCE.test(`${code} ${message}`);
+  return new ImagemillError(
+    'REDIS_UNREACHABLE',
+    `expected Redis at ${address}, got: ${message}${silent ? hint : ''}`,
+  );
 }
 
 /** Whether an error comes from Redis or from the connection to it, so that {@link redisFault} can say what it means. */
