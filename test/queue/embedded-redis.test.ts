@@ -1,6 +1,8 @@
-import { existsSync } from 'node:fs';
+import { Redis } from 'ioredis';
+import { existsSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { expect, it } from 'vitest';
-import { checkRedis } from '../../src/queue/connection.ts';
+import { checkRedis, redisOptions } from '../../src/queue/connection.ts';
 import { startEmbeddedRedis } from '../../src/queue/embedded-redis.ts';
 import { planJobId } from '../../src/contract/ids.ts';
 import { Queues } from '../../src/queue/queues.ts';
@@ -16,6 +18,28 @@ it('starts a private Redis on a socket, and leaves nothing behind', async () => 
   expect(existsSync(folder)).toBe(false);
   await expect(checkRedis({ redisUrl: redis.url })).rejects.toMatchObject({ code: 'REDIS_UNREACHABLE' });
 });
+
+it('can be reached by this user alone', async () => {
+  const redis = await startEmbeddedRedis();
+  try {
+    const socket = decodeURI(new URL(redis.url).pathname);
+    expect(modeOf(dirname(socket))).toBe('700');
+    expect(modeOf(socket)).toBe('700');
+    const client = new Redis(redisOptions({ redisUrl: redis.url }, 'request'));
+    expect(await client.config('GET', 'port')).toEqual(['port', '0']);
+    client.disconnect();
+    // Whatever the umask of who starts it.
+    const earlier = process.umask(0);
+    const open = await startEmbeddedRedis().finally(() => process.umask(earlier));
+    const path = decodeURI(new URL(open.url).pathname);
+    expect([modeOf(dirname(path)), modeOf(path)]).toEqual(['700', '700']);
+    await open.stop();
+  } finally {
+    await redis.stop();
+  }
+});
+
+const modeOf = (path: string) => (statSync(path).mode & 0o777).toString(8);
 
 it('puts a run on the queue once, however often it is asked to', async () => {
   const redis = await startEmbeddedRedis();

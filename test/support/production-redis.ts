@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -29,9 +29,8 @@ const USER_NAMES: Record<ProductionUser, string> = {
 
 export interface ProductionRedis {
   readonly port: number;
-  readonly process: ChildProcess;
-  /** What the server has said so far. */
-  output(): string;
+  /** Where its files are, the history of all writes among them. */
+  readonly folder: string;
   urlOf(user: ProductionUser, password?: string): string;
   /** A connection of the tests' own, not yet open. */
   connect(user: ProductionUser, tls?: RedisTls): Redis;
@@ -64,8 +63,7 @@ export async function startProductionRedis(certificates?: Certificates): Promise
     `${certificates === undefined ? 'redis' : 'rediss'}://${USER_NAMES[user]}:${encodeURIComponent(password)}@localhost:${port}`;
   return {
     port,
-    process: server,
-    output: () => output,
+    folder,
     urlOf,
     connect: (user, redisTls) => {
       const options = redisOptions({ redisUrl: urlOf(user), redisTls }, 'request');

@@ -1,6 +1,6 @@
 import { PassThrough } from 'node:stream';
 import { expect, it } from 'vitest';
-import { printable, printableStream } from '../../src/telemetry/printable.ts';
+import { printable, printableLine, printableStream } from '../../src/telemetry/printable.ts';
 
 const WORDS = 'Grüße, 日本, 👩‍🚀 e\u0301\t"x"\r\nnext\n';
 
@@ -22,4 +22,9 @@ it('passes text and bytes on at once', () => {
   stream.write(new TextEncoder().encode('é\u009B\r\n'));
   stream.write('x'.repeat(100_000));
   expect((terminal.read() as Buffer).toString()).toBe(`a\\u001bb\né\\u009b\r\n${'x'.repeat(100_000)}`);
+});
+
+it('keeps what it is given on one line', () => {
+  const forged = ' photo.png \r\n\t{"level":60}\n\nimagemill: all is well [OK]\u2028\u0085\v\f end\u001B[1A ';
+  expect(printableLine(forged)).toBe('photo.png {"level":60} imagemill: all is well [OK] end\\u001b[1A');
 });
