@@ -31,6 +31,7 @@ is_ours() {
 }
 
 start() {
+  [[ -z ${DOCKER_HOST:-} ]] || unavailable "no engine answers at $DOCKER_HOST, which DOCKER_HOST names"
   [[ $(id -u) == 0 ]] || unavailable 'no engine answers, and only root can start one'
   local tool pid deadline=$((SECONDS + start_seconds))
   for tool in dockerd iptables; do command -v "$tool" >/dev/null || unavailable "needs $tool"; done
@@ -59,6 +60,8 @@ remove_leftovers() {
   } | sort -u | xargs -r docker rm -f -v
   docker volume ls -q --filter name=imagemill-test | xargs -r docker volume rm -f
   docker network ls -q --filter name=imagemill-test | xargs -r docker network rm
+  # Of older states of the sources; the newest make the next build short.
+  docker image prune -f --filter label=org.imagemill.stage --filter until=24h
 }
 
 stop() {

@@ -1,9 +1,11 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { request } from 'node:https';
 import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
 const run = promisify(execFile);
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const ENGINE = new URL('../../scripts/docker-engine.sh', import.meta.url).pathname;
 const LOCAL_IMAGES = new URL('../../scripts/local-images.sh', import.meta.url).pathname;
 const REGISTRY_TIMEOUT_MS = 3_000;
@@ -71,4 +73,28 @@ export async function imageOf(name: ImageName): Promise<string> {
   if (await reachesRegistry()) return publicName;
   await run(LOCAL_IMAGES, [name]);
   return `imagemill-local/${name}`;
+}
+
+/** Whether S3 in the fleet is the public image, which keeps what it gets, or the local one. */
+export const usesPublicImages = async (): Promise<boolean> =>
+  (process.env[IMAGES.s3.variable] ?? '') !== '' || (await reachesRegistry());
+
+/**
+ * Builds the worker's image as its Dockerfile says, in about a minute; seconds where nothing has changed.
+ * @returns its name
+ */
+export async function buildWorkerImage(): Promise<string> {
+  const base = await imageOf('node');
+  const bases = ['--build-arg', `BUILD_IMAGE=${base}`].concat(
+    // The public runtime image is one that has no Node of its own.
+    base === IMAGES.node.public ? [] : ['--build-arg', `RUNTIME_IMAGE=${base}`],
+  );
+  const name = 'imagemill-test/worker';
+  await docker('build', '-q', '-f', 'infra/docker/Dockerfile', ...bases, '-t', name, '.');
+  return name;
+}
+
+/** Runs the Docker client in the root of the repository. @returns its standard output */
+export async function docker(...args: string[]): Promise<string> {
+  return (await run('docker', args, { cwd: ROOT, maxBuffer: 64 * 1024 * 1024 })).stdout.trim();
 }
