@@ -45,7 +45,7 @@ async function serve(
   context.stderr.write(
     `worker ${workerName()} serves ${options.queues.join(', ')} of ${redisAddress(redisUrl)} on ${options.device}\n`,
   );
-  void health?.keep(running.queueAnswers);
+  void health?.keep(() => running.queueAnswers());
   await interrupted(context);
   await running.close();
   const control = eventLoop.read();

@@ -43,19 +43,15 @@ describe('the health file', () => {
 
   it('grows old while the queue does not answer or refuses to, and is young again afterwards', async () => {
     const health = await HealthFile.create(path, logger, EVERY_MS);
-    let asked = 0;
-    let reply = { resolve: () => {}, reject: (_: Error) => {} };
-    void health.keep(() => {
-      asked += 1;
-      return new Promise((resolve, reject) => (reply = { resolve, reject }));
-    });
+    const asked: { resolve(): void; reject(error: Error): void }[] = [];
+    void health.keep(() => new Promise((resolve, reject) => asked.push({ resolve, reject })));
     age();
     await sleep(5 * EVERY_MS);
-    expect(asked).toBe(1);
-    reply.reject(new Error('READONLY'));
-    while (asked < 2) await sleep(1);
+    expect(asked).toHaveLength(1);
+    asked[0]?.reject(new Error('READONLY'));
+    while (asked.length < 2) await sleep(1);
     expect(statSync(path).mtimeMs).toBe(1_000_000_000);
-    reply.resolve();
+    asked[1]?.resolve();
     await untilYoung();
     await health.remove();
   });
