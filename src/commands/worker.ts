@@ -5,14 +5,17 @@ import { checkRedis, redisAddress } from '../queue/connection.ts';
 import { startEmbeddedRedis } from '../queue/embedded-redis.ts';
 import { watchEventLoop } from '../telemetry/event-loop-delay.ts';
 import type { Context } from './context.ts';
+import { HealthFile } from '../workers/health-file.ts';
 import { startLocalWorker, workerName, type LocalWorkerOptions } from './with-queues.ts';
 
+interface WorkerCommandOptions extends LocalWorkerOptions {
+  readonly queues: QueueName[];
+  readonly healthFile?: string;
+}
+
 /** `imagemill worker`: serves the queues of REDIS_URL until SIGINT or SIGTERM. */
-export async function worker(
-  context: Context,
-  options: LocalWorkerOptions & { queues: QueueName[] },
-): Promise<number> {
-  const { redisUrl, queuePrefix: prefix } = context.settings;
+export async function worker(context: Context, options: WorkerCommandOptions): Promise<number> {
+  const { redisUrl } = context.settings;
   if (redisUrl === undefined) {
     throw new ImagemillError(
       'USAGE',
@@ -20,11 +23,29 @@ export async function worker(
     );
   }
   await checkRedis(redisUrl);
+  const { healthFile } = options;
+  if (healthFile === undefined) return serve(context, redisUrl, options);
+  const health = await HealthFile.create(healthFile, context.logger);
+  try {
+    return await serve(context, redisUrl, options, health);
+  } finally {
+    await health.remove();
+  }
+}
+
+async function serve(
+  context: Context,
+  redisUrl: string,
+  options: WorkerCommandOptions,
+  health?: HealthFile,
+): Promise<number> {
+  const { queuePrefix: prefix } = context.settings;
   const eventLoop = watchEventLoop();
   const running = await startLocalWorker(context, { redisUrl, prefix }, options);
   context.stderr.write(
     `worker ${workerName()} serves ${options.queues.join(', ')} of ${redisAddress(redisUrl)} on ${options.device}\n`,
   );
+  void health?.keep(() => running.queueAnswers());
   await interrupted(context);
   await running.close();
   const control = eventLoop.read();
