@@ -1,9 +1,12 @@
 import { existsSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { expect, it } from 'vitest';
 import { checkRedis } from '../../src/queue/connection.ts';
 import { startEmbeddedRedis } from '../../src/queue/embedded-redis.ts';
 import { planJobId } from '../../src/contract/ids.ts';
 import { Queues } from '../../src/queue/queues.ts';
+import { startCli } from '../support/cli.ts';
+import { until } from '../support/training.ts';
 
 const run = 'r-01JD3ZQ8W5T9V2B6N4K7M1C0XA';
 
@@ -15,6 +18,19 @@ it('starts a private Redis on a socket, and leaves nothing behind', async () => 
   await redis.stop();
   expect(existsSync(folder)).toBe(false);
   await expect(checkRedis(redis.url)).rejects.toMatchObject({ code: 'REDIS_UNREACHABLE' });
+});
+
+it('is gone, folder and all, when the process that started it was killed', async () => {
+  const dev = startCli(['dev', '--device', 'cpu']);
+  let printed = '';
+  dev.child.stdout?.on('data', (chunk: Buffer) => (printed += chunk.toString()));
+  const url = await until(() => /REDIS_URL=(unix:\S+)/.exec(printed)?.[1]);
+  await checkRedis(url);
+  dev.child.kill('SIGKILL');
+  await dev.result;
+  const folder = dirname(decodeURI(new URL(url).pathname));
+  await until(() => !existsSync(folder));
+  await expect(checkRedis(url)).rejects.toMatchObject({ code: 'REDIS_UNREACHABLE' });
 });
 
 it('puts a run on the queue once, however often it is asked to', async () => {
