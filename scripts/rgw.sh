@@ -10,6 +10,7 @@
 # Needs: apt-get install --no-install-recommends radosgw ceph-mon ceph-osd
 set -euo pipefail
 
+host=${RGW_HOST:-127.0.0.1}
 access_key=${RGW_ACCESS_KEY:-testaccess}
 secret_key=${RGW_SECRET_KEY:-testsecretkey}
 start_seconds=${RGW_START_SECONDS:-45}
@@ -115,11 +116,14 @@ osd_objectstore = memstore
 memstore_device_bytes = 2147483648
 osd_memory_target = 939524096
 [client]
-rgw_frontends = beast endpoint=127.0.0.1:$port tcp_nodelay=1
+rgw_frontends = beast endpoint=$host:$port tcp_nodelay=1
 rgw_dns_name = localhost
 rgw_run_sync_thread = false
 rgw_enable_usage_log = false
 rgw_gc_max_objs = 7
+rgw_gc_obj_min_wait = 20
+rgw_gc_processor_period = 5
+rgw_gc_processor_max_time = 5
 rgw_lc_max_objs = 3
 rgw_objexp_hints_num_shards = 3
 rgw_data_log_num_shards = 2

@@ -1,5 +1,5 @@
 // Makes a fresh machine ready, with nothing but Node's own modules: npm packages, redis-server, and for the tests a
-// real S3 server. Every step is skipped where its result is there already.
+// real S3 server and a Docker engine. Every step is skipped where its result is there already.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -11,6 +11,19 @@ export function setUp(needs = {}) {
   installPackages();
   if (!process.env.REDIS_URL || needs.tests) requireRedisServer(needs.tests === true);
   if (needs.tests) tryInstall(['radosgw', 'ceph-mon', 'ceph-osd'], 'radosgw');
+  if (needs.tests) tryDocker();
+}
+
+/** Installs what the tests of containers need; who goes without sees them skipped. They start the engine themselves. */
+function tryDocker() {
+  // A client alone may be there, and an engine need not be on this machine.
+  if (!succeeds('docker', ['version'])) tryInstall(['docker.io', 'iptables'], 'dockerd');
+  if (!has('docker') || succeeds('docker', ['compose', 'version'])) return;
+  // Version 2 where the distribution has it as a package of its own.
+  const package_ = succeeds('apt-cache', ['show', 'docker-compose-v2'])
+    ? 'docker-compose-v2'
+    : 'docker-compose';
+  tryInstall([package_], 'docker-compose');
 }
 
 function installPackages() {
@@ -51,7 +64,11 @@ function tryInstall(packages, command) {
 }
 
 function has(command) {
-  return spawnSync('sh', ['-c', `command -v ${command}`], { stdio: 'ignore' }).status === 0;
+  return succeeds('sh', ['-c', `command -v ${command}`]);
+}
+
+function succeeds(command, args) {
+  return spawnSync(command, args, { stdio: 'ignore' }).status === 0;
 }
 
 function say(what) {

@@ -10,7 +10,7 @@ export async function gc(
 ): Promise<number> {
   const ledger = await context.index.open(reference);
   const run = await ledger.readRun();
-  const { objects, bytes, unfinished } = await collectGarbage(ledger, run, options);
+  const { objects, bytes, unfinished } = await collectGarbage(ledger, context.resolver, options);
   if (options.json) {
     context.stdout.write(`${JSON.stringify({ run: run.run, objects, bytes, unfinished })}\n`);
     return EXIT.done;

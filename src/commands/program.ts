@@ -144,6 +144,7 @@ function addServices(program: Command, run: (handler: Handler) => Promise<void>)
     )
     .addOption(device())
     .addOption(engine())
+    .option('--health-file <path>', 'write this file every 5 s while the worker lives and Redis answers')
     .addHelpText('after', example('REDIS_URL=redis://queue:6379 imagemill worker --device cuda:0'))
     .action((options) => run((context) => worker(context, options)));
   program

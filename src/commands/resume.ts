@@ -30,15 +30,17 @@ export async function resume(
   return runToEnd(context, run, ledger, { ...options, ...reports[run.spec.kind] });
 }
 
-/** `imagemill cancel RUN`: writes the tombstone that workers check before each shard, and during an epoch. */
+/** `imagemill cancel RUN`: writes the tombstone that workers look for; of a finished run that of its retry in progress. */
 export async function cancel(context: Context, reference: string): Promise<number> {
   const ledger = await context.index.open(reference);
   const run = await ledger.readRun();
-  if ((await ledger.store.head(ledgerKeys.summary)) !== null) {
+  const isDone = (await ledger.store.head(ledgerKeys.summary)) !== null;
+  const goingOn = isDone ? await findRetry(ledger, context.resolver) : { run, ledger };
+  if (goingOn === null) {
     context.stdout.write(`${run.run} is done already\n`);
     return EXIT.done;
   }
-  await ledger.cancel(run.run, new Date());
-  context.stdout.write(`${run.run} cancelled\n`);
+  await goingOn.ledger.cancel(goingOn.run.run, new Date());
+  context.stdout.write(`${goingOn.run.run} cancelled\n`);
   return EXIT.done;
 }

@@ -3,15 +3,19 @@ import { EXIT, ImagemillError } from '../contract/errors.ts';
 import type { QueueName } from '../contract/queues.ts';
 import { checkRedis, redisAddress } from '../queue/connection.ts';
 import { startEmbeddedRedis } from '../queue/embedded-redis.ts';
+import type { QueueTarget } from '../queue/queues.ts';
 import { watchEventLoop } from '../telemetry/event-loop-delay.ts';
 import type { Context } from './context.ts';
 import { sharedQueue, startLocalWorker, workerName, type LocalWorkerOptions } from './with-queues.ts';
+import { HealthFile } from '../workers/health-file.ts';
+
+interface WorkerCommandOptions extends LocalWorkerOptions {
+  readonly queues: QueueName[];
+  readonly healthFile?: string;
+}
 
 /** `imagemill worker`: serves the queues of REDIS_URL until SIGINT or SIGTERM. */
-export async function worker(
-  context: Context,
-  options: LocalWorkerOptions & { queues: QueueName[] },
-): Promise<number> {
+export async function worker(context: Context, options: WorkerCommandOptions): Promise<number> {
   const target = sharedQueue(context);
   if (target === null) {
     throw new ImagemillError(
@@ -20,11 +24,28 @@ export async function worker(
     );
   }
   await checkRedis(target, target.prefix);
+  const { healthFile } = options;
+  if (healthFile === undefined) return serve(context, target, options);
+  const health = await HealthFile.create(healthFile, context.logger);
+  try {
+    return await serve(context, target, options, health);
+  } finally {
+    await health.remove();
+  }
+}
+
+async function serve(
+  context: Context,
+  target: QueueTarget,
+  options: WorkerCommandOptions,
+  health?: HealthFile,
+): Promise<number> {
   const eventLoop = watchEventLoop();
   const running = await startLocalWorker(context, target, options);
   context.stderr.write(
     `worker ${workerName()} serves ${options.queues.join(', ')} of ${redisAddress(target.redisUrl)} on ${options.device}\n`,
   );
+  void health?.keep(() => running.queueAnswers());
   await interrupted(context);
   await running.close();
   const control = eventLoop.read();

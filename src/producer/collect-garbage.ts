@@ -1,7 +1,8 @@
 import { isPrepareRun, isTrainRun, type Run } from '../contract/run.ts';
 import { preparedShardDocument, type Commit } from '../contract/ledger.ts';
 import { SPLITS } from '../contract/dataset.ts';
-import type { ObjectInfo } from '../storage/object-store.ts';
+import { nestedLedgers } from '../storage/generations.ts';
+import type { ObjectInfo, StoreResolver } from '../storage/object-store.ts';
 import { PROBE_PREFIX } from '../storage/probe.ts';
 import type { RunLedger } from '../storage/run-ledger.ts';
 import { TrainingLedger } from '../storage/training-ledger.ts';
@@ -35,27 +36,45 @@ interface Committed {
 }
 
 /**
- * Removes what attempts of a run left behind and no commit names: parts of workers that died, stalled, or lost a race.
- * An attempt that still works on a committed shard loses its race anyway and removes what it wrote itself.
- * Memory grows by some 200 bytes for each shard.
+ * Removes what attempts of a run and of its generations left behind and no commit names: parts of workers that died,
+ * stalled, or lost a race. An attempt that still works on a committed shard loses its race anyway and removes what it
+ * wrote itself. Memory grows by some 200 bytes for each shard.
  * @throws ImagemillError STORE_*, CONTRACT_*
  */
-export async function collectGarbage(ledger: RunLedger, run: Run, options: GarbageOptions): Promise<Garbage> {
-  const { store } = ledger;
-  const before = new Date((options.now ?? new Date()).getTime() - options.graceHours * MS_PER_HOUR);
-  const isDone = (await ledger.state()) === 'done';
-  const committed = isTrainRun(run) ? await committedEpochs(ledger) : await committedShards(ledger, run);
-  let [objects, bytes] = [0, 0];
-  for (const prefix of ATTEMPT_PREFIXES) {
-    for await (const page of store.list(prefix)) {
-      const garbage = page.filter((object) => isGarbage(object, committed, isDone ? null : before));
-      if (!options.dryRun) await Promise.all(garbage.map(({ key }) => store.delete(key)));
+export async function collectGarbage(
+  ledger: RunLedger,
+  resolver: StoreResolver,
+  options: GarbageOptions,
+): Promise<Garbage> {
+  const now = options.now ?? new Date();
+  const before = new Date(now.getTime() - options.graceHours * MS_PER_HOUR);
+  let [objects, bytes, isAllDone] = [0, 0, true];
+  for await (const place of ledgersOf(ledger, resolver)) {
+    const isDone = (await place.state()) === 'done';
+    isAllDone &&= isDone;
+    for await (const garbage of garbageOf(place, isDone ? null : before)) {
+      if (!options.dryRun) await Promise.all(garbage.map(({ key }) => place.store.delete(key)));
       objects += garbage.length;
       bytes += garbage.reduce((sum, object) => sum + object.bytes, 0);
     }
   }
-  const unfinished = options.dryRun ? 0 : await store.discardUnfinished(isDone ? new Date() : before);
+  const unfinished = options.dryRun ? 0 : await ledger.store.discardUnfinished(isAllDone ? now : before);
   return { objects, bytes, unfinished };
+}
+
+async function* ledgersOf(ledger: RunLedger, resolver: StoreResolver): AsyncGenerator<RunLedger> {
+  yield ledger;
+  yield* nestedLedgers(ledger, resolver);
+}
+
+async function* garbageOf(ledger: RunLedger, before: Date | null): AsyncGenerator<ObjectInfo[]> {
+  const run = await ledger.readRun();
+  const committed = isTrainRun(run) ? await committedEpochs(ledger) : await committedShards(ledger, run);
+  for (const prefix of ATTEMPT_PREFIXES) {
+    for await (const page of ledger.store.list(prefix)) {
+      yield page.filter((object) => isGarbage(object, committed, before));
+    }
+  }
 }
 
 /** @param before of uncommitted shards only what is older is garbage; null: whatever its age */

@@ -1,5 +1,6 @@
-import { execFile, spawn } from 'node:child_process';
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
+import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -60,6 +61,9 @@ export async function startEmbeddedRedis(): Promise<EmbeddedRedis> {
   });
   const kill = () => server.kill('SIGKILL');
   process.once('exit', kill);
+  const guard = server.pid === undefined ? undefined : startGuard(server.pid, folder);
+  // Without a server there is nothing to guard, and another process may get its number.
+  void exited.then(() => guard?.kill('SIGKILL'));
 
   async function stop(): Promise<void> {
     process.removeListener('exit', kill);
@@ -76,6 +80,23 @@ export async function startEmbeddedRedis(): Promise<EmbeddedRedis> {
   if (failure === undefined) return { url, stop };
   await stop();
   throw new ImagemillError('REDIS_UNREACHABLE', `redis-server did not start: ${failure.message}`);
+}
+
+/**
+ * Ends the server and removes its folder when this process is gone, however it went: the guard's input ends then, which
+ * not even SIGKILL can prevent.
+ */
+function startGuard(serverPid: number, folder: string): ChildProcess {
+  const script = 'read -r _; kill -KILL "$1"; rm -rf "$2"';
+  const guard = spawn('sh', ['-c', script, 'sh', String(serverPid), folder], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true,
+  });
+  // Without a shell the server is only as well guarded as before.
+  guard.on('error', () => {});
+  guard.unref();
+  if (guard.stdin instanceof Socket) guard.stdin.unref();
+  return guard;
 }
 
 async function waitUntilReady(url: string): Promise<Error | undefined> {

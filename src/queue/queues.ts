@@ -205,6 +205,11 @@ export class Queues {
     return job !== undefined && (await job.isFailed()) ? job.failedReason : null;
   }
 
+  /** Resolves once Redis has answered; in the role `worker` that waits for as long as it is away. */
+  async answer(): Promise<void> {
+    await this.get(QUEUES.plan).isPaused();
+  }
+
   /** A stream of what happens on a queue. */
   events(name: QueueName): QueueEvents {
     const events = new QueueEvents(name, {

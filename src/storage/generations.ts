@@ -71,6 +71,20 @@ export async function openNested(
   }
 }
 
+/** The ledgers of all nested runs, also of those that are not complete or were cancelled. */
+export async function* nestedLedgers(ledger: RunLedger, resolver: StoreResolver): AsyncGenerator<RunLedger> {
+  for (let generation = 1; ; generation += 1) {
+    for (let attempt = 1; ; attempt += 1) {
+      const nested = openBelow(ledger, ledgerKeys.generationFolder(generation, attempt), resolver);
+      if ((await nested.findRun()) === null) {
+        if (attempt === 1) return;
+        break;
+      }
+      yield nested;
+    }
+  }
+}
+
 /**
  * The ledger whose error rows a nested run labels again: that of the generation before it, or of the run itself.
  * @throws ImagemillError CONTRACT_INVALID where the nested run does not lie inside the run it names, RUN_NOT_FOUND

@@ -48,6 +48,8 @@ export interface WorkerOptions {
 export interface RunningWorker {
   readonly computePid: () => number | undefined;
   readonly computeDelayP99Ms: () => number;
+  /** Resolves once the queue has answered, however long that takes. */
+  queueAnswers(): Promise<void>;
   /** Hands jobs in progress back to the queue, without using an attempt, and ends. */
   close(): Promise<void>;
 }
@@ -110,6 +112,7 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
   return {
     computePid: () => compute.pid,
     computeDelayP99Ms: () => compute.eventLoopDelayP99Ms,
+    queueAnswers: () => queues.answer(),
     close,
   };
 }

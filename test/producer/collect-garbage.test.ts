@@ -1,11 +1,12 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { commitDocument, type Commit } from '../../src/contract/ledger.ts';
+import { runDocument } from '../../src/contract/run.ts';
 import { collectGarbage, type Garbage } from '../../src/producer/collect-garbage.ts';
 import { ledgerKeys } from '../../src/storage/ledger-keys.ts';
-import { MemoryBucket, MemoryStore } from '../../src/storage/memory-store.ts';
 import { RunLedger } from '../../src/storage/run-ledger.ts';
 import { summarise } from '../../src/storage/summarise-run.ts';
 import { TrainingLedger } from '../../src/storage/training-ledger.ts';
+import { TestStores } from '../pipeline/source/support.ts';
 import { fakeRun } from '../support/fake-run.ts';
 import { fakeTrainRun } from '../support/fake-train-run.ts';
 import { fakeEpochCommit, fakeStepCommit } from '../support/fake-training.ts';
@@ -13,10 +14,13 @@ import { fakeEpochCommit, fakeStepCommit } from '../support/fake-training.ts';
 const BYTES = Uint8Array.of(1, 2, 3);
 const HOUR_MS = 3_600_000;
 const run = fakeRun();
+let stores: TestStores;
 let ledger: RunLedger;
 
-beforeEach(() => {
-  ledger = new RunLedger(new MemoryStore(new MemoryBucket('out')));
+beforeEach(async () => {
+  stores = new TestStores();
+  ledger = new RunLedger(stores.open('memory://out/'));
+  await ledger.createRun(run);
 });
 
 function commitOf(shard: number, token: string): Commit {
@@ -47,12 +51,12 @@ async function writeAttempt(shard: number, token: string): Promise<string[]> {
 async function allKeys(): Promise<string[]> {
   const keys: string[] = [];
   for await (const page of ledger.store.list('')) keys.push(...page.map(({ key }) => key));
-  return keys;
+  return keys.filter((key) => key !== 'run.json');
 }
 
 function collect(graceHours: number, options: { dryRun?: boolean; aheadMs?: number } = {}): Promise<Garbage> {
   const now = new Date(Date.now() + (options.aheadMs ?? 0));
-  return collectGarbage(ledger, run, { graceHours, dryRun: options.dryRun ?? false, now });
+  return collectGarbage(ledger, stores, { graceHours, dryRun: options.dryRun ?? false, now });
 }
 
 describe('collectGarbage', () => {
@@ -85,7 +89,6 @@ describe('collectGarbage', () => {
 
   it('touches nothing where attempts do not write', async () => {
     const keys = [
-      'run.json',
       'curves.png',
       'parts.txt',
       'parts/readme.txt',
@@ -105,7 +108,7 @@ describe('collectGarbage', () => {
 
   it('keeps the checkpoints and metrics that commits of a training run name', async () => {
     const training = new TrainingLedger(ledger.store);
-    const trainRun = fakeTrainRun();
+    await ledger.store.put('run.json', runDocument.encode(fakeTrainRun()));
     const token = 'winner0001';
     const written = (key: string) => ({ key, bytes: 3, digest: 'sha256:22', rows: 1 });
     const stepFields = (epochNumber: number) => ({
@@ -134,9 +137,25 @@ describe('collectGarbage', () => {
     ];
     for (const key of [...kept, ...strays, ...perhapsRunning]) await ledger.store.put(key, BYTES);
     const options = { graceHours: 24, dryRun: false };
-    expect(await collectGarbage(ledger, trainRun, options)).toMatchObject({ objects: strays.length });
+    expect(await collectGarbage(ledger, stores, options)).toMatchObject({ objects: strays.length });
     const left = await allKeys();
     expect(left).toEqual(expect.arrayContaining([...kept, ...perhapsRunning]));
     expect(left).not.toEqual(expect.arrayContaining([strays[0]]));
+  });
+
+  it('goes through generations as well, each by its own commits', async () => {
+    await ledger.commit(commitOf(3, 'winner0003'));
+    await ledger.createSummary(await summarise(ledger, run));
+    const nested = new RunLedger(stores.open('memory://out/generations/0001/'));
+    await nested.createRun(run);
+    await nested.commit(commitOf(0, 'winner0001'));
+    await writeAttempt(0, 'winner0001');
+    for (const token of ['winner0001', 'loser00001']) {
+      await nested.store.put(ledgerKeys.part(0, token, 'jsonl'), BYTES);
+    }
+    await nested.store.put(ledgerKeys.part(1, 'running001', 'jsonl'), BYTES);
+    // The run itself has no commit that names its attempt's two objects; the generation's loser has one object.
+    expect(await collect(24)).toMatchObject({ objects: 3 });
+    expect(await nested.store.head(ledgerKeys.part(1, 'running001', 'jsonl'))).not.toBeNull();
   });
 });

@@ -6,6 +6,8 @@ import { checkRedis, redisOptions } from '../../src/queue/connection.ts';
 import { startEmbeddedRedis } from '../../src/queue/embedded-redis.ts';
 import { planJobId } from '../../src/contract/ids.ts';
 import { Queues } from '../../src/queue/queues.ts';
+import { startCli } from '../support/cli.ts';
+import { until } from '../support/training.ts';
 
 const run = 'r-01JD3ZQ8W5T9V2B6N4K7M1C0XA';
 
@@ -40,6 +42,19 @@ it('can be reached by this user alone', async () => {
 });
 
 const modeOf = (path: string) => (statSync(path).mode & 0o777).toString(8);
+
+it('is gone, folder and all, when the process that started it was killed', async () => {
+  const dev = startCli(['dev', '--device', 'cpu']);
+  let printed = '';
+  dev.child.stdout?.on('data', (chunk: Buffer) => (printed += chunk.toString()));
+  const url = await until(() => /REDIS_URL=(unix:\S+)/.exec(printed)?.[1]);
+  await checkRedis({ redisUrl: url });
+  dev.child.kill('SIGKILL');
+  await dev.result;
+  const folder = dirname(decodeURI(new URL(url).pathname));
+  await until(() => !existsSync(folder));
+  await expect(checkRedis({ redisUrl: url })).rejects.toMatchObject({ code: 'REDIS_UNREACHABLE' });
+});
 
 it('puts a run on the queue once, however often it is asked to', async () => {
   const redis = await startEmbeddedRedis();
