@@ -169,7 +169,7 @@ async function keepStore(): Promise<void> {
 }
 
 function keepFolder(folder: string): void {
-  for (const entry of readdirSync(folder, { recursive: true, encoding: 'utf8' }) as string[]) {
+  for (const entry of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
     const path = join(folder, entry);
     if (statSync(path).isFile()) found.set(`file: ${entry}`, readFileSync(path, 'latin1'));
   }

@@ -88,12 +88,7 @@ describe('collectGarbage', () => {
   });
 
   it('touches nothing where attempts do not write', async () => {
-    const keys = [
-      'curves.png',
-      'parts.txt',
-      'parts/readme.txt',
-      'sub/parts/000000.aaaaaaaaaa.jsonl',
-    ];
+    const keys = ['curves.png', 'parts.txt', 'parts/readme.txt', 'sub/parts/000000.aaaaaaaaaa.jsonl'];
     for (const key of keys) await ledger.store.put(key, BYTES);
     expect(await collect(0, { aheadMs: HOUR_MS })).toMatchObject({ objects: 0 });
     expect(await allKeys()).toEqual(keys.toSorted());
