@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -5,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RedisFence } from '../../src/queue/redis-fence.ts';
 import { runCli, startCli, startWorker, type CliProcess } from '../support/cli.ts';
 import { PASSWORDS, startProductionRedis, type ProductionRedis } from '../support/production-redis.ts';
+import { freePort } from '../support/redis.ts';
 import { createTrainingWorkspace, trainArgs, until, type TrainingWorkspace } from '../support/training.ts';
 import { smallModel } from '../support/workspace.ts';
 
@@ -168,14 +170,26 @@ describe('the users of infra/redis/users.acl', { timeout: 60_000 }, () => {
   });
 });
 
-it('infra/redis/users.acl has no password anyone could know, and does not load before it is given some', () => {
-  const acl = readFileSync(fileURLToPath(new URL('../../infra/redis/users.acl', import.meta.url)), 'utf8');
+it('infra/redis/users.acl has no password anyone could know, and does not load before it is given some', async () => {
+  const port = await freePort();
+  const path = fileURLToPath(new URL('../../infra/redis/users.acl', import.meta.url));
+  const acl = readFileSync(path, 'utf8');
   expect(acl).toMatch(/^user default off /);
   expect(acl).not.toMatch(/[ ](>|nopass)/);
   // Redis takes nothing but 64 hexadecimal digits for a digest.
   for (const [, digest] of acl.matchAll(/ #(\S+)/g))
     expect(digest).toMatch(/^(WORKER|PRODUCER|ADMIN)_PASSWORD_SHA256$/);
   expect(acl.match(/ #\S+/g)).toHaveLength(3);
+  const started = spawnSync(
+    'redis-server',
+    ['--port', String(port), '--bind', '127.0.0.1', '--aclfile', path],
+    {
+      timeout: 10_000,
+      encoding: 'utf8',
+    },
+  );
+  expect([started.status, started.signal]).toEqual([1, null]);
+  expect(started.stdout).toMatch(/Aborting Redis startup because of ACL errors/);
 });
 
 function readdirIfThere(folder: string): string[] {

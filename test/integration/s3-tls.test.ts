@@ -3,14 +3,16 @@ import { readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { createCertificates, type Certificates } from '../support/certificates.ts';
+import { createCertificates, HAS_OPENSSL, type Certificates } from '../support/certificates.ts';
 import { runCli } from '../support/cli.ts';
+import { titleNeeding } from '../support/needs.ts';
 
 let certificates: Certificates;
 let server: Server;
 let env: Record<string, string>;
 
 beforeAll(async () => {
+  if (!HAS_OPENSSL) return;
   certificates = createCertificates();
   const { cert, key } = certificates.server;
   server = createServer({ cert: readFileSync(cert), key: readFileSync(key) }, (_, response) => {
@@ -27,11 +29,14 @@ beforeAll(async () => {
 });
 
 afterAll(() => {
+  if (!HAS_OPENSSL) return;
   server.close();
   certificates.remove();
 });
 
-it('an S3 server of a private authority is trusted with NODE_EXTRA_CA_CERTS, and not without', async () => {
+const title = 'an S3 server of a private authority is trusted with NODE_EXTRA_CA_CERTS, and not without';
+
+it.skipIf(!HAS_OPENSSL)(titleNeeding('openssl', HAS_OPENSSL, title), async () => {
   const argv = ['results', 's3://bucket/labels/'];
   const [trusted, stranger] = await Promise.all([
     runCli(argv, { ...env, NODE_EXTRA_CA_CERTS: certificates.ca }),

@@ -2,13 +2,12 @@
 import { ImagemillError } from '../../../contract/errors.ts';
 import { quoted } from '../weights/faults.ts';
 import { elementCount, isSize } from '../weights/state-dict.ts';
+import { findExternalTensor } from './external-data.ts';
 import { encodeMetadata } from './graph-builder.ts';
 import { ProtobufError, ProtoWriter, readFields, repeatedInts, type ProtoField } from './protobuf.ts';
 
 const MODEL_FIELD = { irVersion: 1, graph: 7, opset: 8, metadata: 14 } as const;
 const GRAPH_FIELD = { node: 1, initializer: 5, input: 11, output: 12 } as const;
-/** TensorProto.DataLocation.EXTERNAL. */
-const EXTERNAL_DATA = 1;
 
 /** A dimension that is neither fixed nor named is null. */
 export interface TensorInfo {
@@ -118,17 +117,11 @@ function parseModel(bytes: Uint8Array, where: string): OnnxModel {
   const irVersion = last(fields, MODEL_FIELD.irVersion)?.int ?? 0;
   if (!isSize(irVersion)) throw corrupt('with an impossible version');
 
+  refuseOtherFiles(fields, where, corrupt);
   const initializers = new Map<string, readonly number[]>();
   let parameters = 0;
   for (const field of of(graphFields, GRAPH_FIELD.initializer)) {
     const tensor = readTensorHeader(field.bytes);
-    if (tensor.external) {
-      throw new ImagemillError(
-        'MODEL_FORMAT_UNKNOWN',
-        `${where}: expected an ONNX file that holds its weights, got one that refers to another file for tensor ` +
-          `${quoted(tensor.name)}; save the model as a single file`,
-      );
-    }
     const count = elementCount(tensor.shape);
     if (count === null || !isSize(parameters + count)) {
       throw corrupt(`with an impossible shape of tensor ${quoted(tensor.name)}`);
@@ -169,13 +162,28 @@ function readNode(bytes: Uint8Array): OnnxNode {
   };
 }
 
-function readTensorHeader(bytes: Uint8Array): { name: string; shape: number[]; external: boolean } {
+function readTensorHeader(bytes: Uint8Array): { name: string; shape: number[] } {
   const fields = readFields(bytes);
-  return {
-    name: text(fields, 8),
-    shape: repeatedInts(fields, 1),
-    external: last(fields, 14)?.int === EXTERNAL_DATA,
-  };
+  return { name: text(fields, 8), shape: repeatedInts(fields, 1) };
+}
+
+function refuseOtherFiles(
+  fields: readonly ProtoField[],
+  where: string,
+  corrupt: (what: string) => ImagemillError,
+): void {
+  let tensor: string | null;
+  try {
+    tensor = findExternalTensor(fields);
+  } catch (error) {
+    throw error instanceof RangeError ? corrupt(`with ${error.message}`) : error;
+  }
+  if (tensor === null) return;
+  throw new ImagemillError(
+    'MODEL_FORMAT_UNKNOWN',
+    `${where}: expected an ONNX file that holds its weights, got one that refers to another file for tensor ` +
+      `${quoted(tensor)}; save the model as a single file`,
+  );
 }
 
 function readTensorInfo(bytes: Uint8Array): TensorInfo {
