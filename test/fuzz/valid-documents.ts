@@ -127,6 +127,17 @@ function ledgerDocuments(): Entry[] {
       finishedAt: TIME,
       imagesPerSecond: 3,
     }),
+    entry('generation', {
+      run: RUN,
+      generation: 2,
+      nested: RUN,
+      directory: 'generations/0002-1/',
+      items: 3,
+      labelled: 2,
+      errors: 1,
+      errorsByCode: { IMAGE_TRUNCATED: 1 },
+      finishedAt: TIME,
+    }),
     entry('failure', {
       run: RUN,
       failedAt: TIME,

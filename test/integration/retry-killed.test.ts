@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -45,13 +45,8 @@ it('goes on with the same generation after SIGKILL, twice, and readers never see
     while (namesIn(join(folder, 'commits')).length < commits && killed.child.exitCode === null) {
       await sleep(2);
     }
-    const servers = redisServersOf(killed);
     killed.child.kill('SIGKILL');
     expect((await killed.result).signal).toBe('SIGKILL');
-    for (const { pid, folder: leftBehind } of servers) {
-      process.kill(pid, 'SIGKILL');
-      rmSync(leftBehind, { recursive: true });
-    }
     // Otherwise nothing was interrupted.
     expect(existsSync(document)).toBe(false);
     expect(namesIn(join(folder, 'commits')).length).toBeLessThan((count - whole) / 50);
@@ -101,15 +96,6 @@ function pollUntilStopped(out: string, { before, after }: { before: Listing; aft
     }
     return polls;
   }
-}
-
-/** The private Redis of a command, which outlives its SIGKILL. */
-function redisServersOf({ child: { pid } }: CliProcess): { pid: number; folder: string }[] {
-  return read(`/proc/${pid}/task/${pid}/children`)
-    .trim()
-    .split(/\s+/)
-    .filter((child) => read(`/proc/${child}/comm`).trim() === 'redis-server')
-    .map((child) => ({ pid: Number(child), folder: readlinkSync(`/proc/${child}/cwd`) }));
 }
 
 function read(file: string): string {
