@@ -6,6 +6,7 @@ import type { Fault } from './plan.ts';
 import type { ChaosServices } from './services.ts';
 
 const SLOW_STORE_MS = 150;
+const RECONNECTION_MS = 500;
 /** Of the requests that a faulty store meets, every so many-th goes wrong. */
 const FAULTY_REQUESTS = 2;
 
@@ -48,6 +49,8 @@ export async function inflict(
       fleet.redis.set({});
       // What was swallowed never comes: an outage of this length breaks connections.
       fleet.redis.cut();
+      // A worker that is told to stop in the moment of its reconnection needs its whole time limit for that.
+      await sleep(RECONNECTION_MS);
       return;
     case 'flush redis':
       await flush(services.redis.url);
