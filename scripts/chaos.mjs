@@ -61,6 +61,7 @@ function summarise() {
       `${sum(({ leaked }) => leaked.length)} leaked objects`,
       `${sum(({ orphans }) => orphans.length)} orphaned processes`,
       `${sum(({ resumes }) => resumes)} resumed by hand`,
+      `${sum(({ faultyRequests }) => faultyRequests)} requests to the store met a fault`,
       `failed seeds: ${failed.map(({ seed }) => seed).join(', ') || 'none'}`,
     ].join('; '),
   );

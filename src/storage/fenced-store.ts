@@ -1,4 +1,5 @@
 import type { ObjectStore } from './object-store.ts';
+import { wrapStore } from './wrap-store.ts';
 
 /** Decides who was first where the store cannot. Names are URIs of objects. */
 export interface Fence {
@@ -16,15 +17,17 @@ export interface Fence {
  * the winner's bytes, so that a winner that dies after its claim has still won, and writing late changes nothing.
  */
 export function fencedStore(store: ObjectStore, fence: Fence): ObjectStore {
-  return withPutIfAbsent(store, async (key, body) => {
-    // The store outlives the claims: what it holds was first, whatever the fence has forgotten.
-    if ((await store.head(key)) !== null) return false;
-    const name = store.uriOf(key);
-    const standing = await fence.claim(name, body);
-    if (standing === null) return false;
-    await store.put(key, standing);
-    await fence.settle(name);
-    return Buffer.compare(standing, body) === 0;
+  return wrapStore(store, {
+    putIfAbsent: async (key, body) => {
+      // The store outlives the claims: what it holds was first, whatever the fence has forgotten.
+      if ((await store.head(key)) !== null) return false;
+      const name = store.uriOf(key);
+      const standing = await fence.claim(name, body);
+      if (standing === null) return false;
+      await store.put(key, standing);
+      await fence.settle(name);
+      return Buffer.compare(standing, body) === 0;
+    },
   });
 }
 
@@ -33,7 +36,7 @@ export function fencedStore(store: ObjectStore, fence: Fence): ObjectStore {
  * they turn to names of their own.
  */
 export function neverFirstStore(store: ObjectStore): ObjectStore {
-  return withPutIfAbsent(store, async () => false);
+  return wrapStore(store, { putIfAbsent: async () => false });
 }
 
 /**
@@ -41,25 +44,11 @@ export function neverFirstStore(store: ObjectStore): ObjectStore {
  * to have been first; whoever uses this reads back what stands.
  */
 export function lookFirstStore(store: ObjectStore): ObjectStore {
-  return withPutIfAbsent(store, async (key, body) => {
-    if ((await store.head(key)) !== null) return false;
-    await store.put(key, body);
-    return true;
+  return wrapStore(store, {
+    putIfAbsent: async (key, body) => {
+      if ((await store.head(key)) !== null) return false;
+      await store.put(key, body);
+      return true;
+    },
   });
-}
-
-function withPutIfAbsent(store: ObjectStore, putIfAbsent: ObjectStore['putIfAbsent']): ObjectStore {
-  return {
-    rootUri: store.rootUri,
-    uriOf: (key) => store.uriOf(key),
-    get: (key, options) => store.get(key, options),
-    getStream: (key, options) => store.getStream(key, options),
-    head: (key) => store.head(key),
-    list: (prefix, options) => store.list(prefix, options),
-    put: (key, body) => store.put(key, body),
-    putIfAbsent,
-    putStream: (key, chunks, signal) => store.putStream(key, chunks, signal),
-    delete: (key) => store.delete(key),
-    discardUnfinished: (before) => store.discardUnfinished(before),
-  };
 }

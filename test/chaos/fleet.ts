@@ -52,6 +52,11 @@ export class Fleet {
     return fleet;
   }
 
+  /** Requests to the store that a fault has met. */
+  get faultyRequests(): number {
+    return this.workers.reduce((sum, { store }) => sum + store.faults, 0);
+  }
+
   get redis(): TcpProxy {
     return this.#redis;
   }

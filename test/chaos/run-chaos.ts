@@ -17,6 +17,8 @@ export interface ChaosOutcome extends Verdict {
   readonly orphans: number[];
   /** Times the run had to be resumed by hand: after a loss of Redis, or where every attempt met a fault. */
   readonly resumes: number;
+  /** Requests to the store that a fault has met. */
+  readonly faultyRequests: number;
   readonly seconds: number;
 }
 
@@ -55,7 +57,15 @@ export async function runChaos(
   }
   const verdict = await verify(services, plan.workload, out);
   await removeAll(services, out);
-  return { ...verdict, state, orphans, resumes, seconds: (Date.now() - startedAtMs) / MS_PER_SECOND };
+  const { faultyRequests } = fleet;
+  return {
+    ...verdict,
+    state,
+    orphans,
+    resumes,
+    faultyRequests,
+    seconds: (Date.now() - startedAtMs) / MS_PER_SECOND,
+  };
 }
 
 /** The test's server keeps objects in memory, which two hundred runs would fill. */

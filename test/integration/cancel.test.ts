@@ -7,10 +7,9 @@ import { Queues } from '../../src/queue/queues.ts';
 import { RunLedger } from '../../src/storage/run-ledger.ts';
 import { runCli, startCli, startWorker } from '../support/cli.ts';
 import { titleNeeding } from '../support/needs.ts';
-import { s3Kind } from '../support/object-stores.ts';
+import { useProxiedS3 } from '../support/proxied-s3.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { rgwMissing } from '../support/rgw.ts';
-import { S3Proxy } from '../support/s3-proxy.ts';
 import { until } from '../support/training.ts';
 import { createWorkspace, tinyPng, type Workspace } from '../support/workspace.ts';
 
@@ -28,18 +27,11 @@ afterAll(async () => {
 const canRun = rgwMissing() === null;
 
 describe.skipIf(!canRun)(titleNeeding('radosgw', canRun, 'cancel, in the middle of a shard'), () => {
-  const rgw = s3Kind();
-  let proxy: S3Proxy;
-  beforeAll(async () => {
-    await rgw.start();
-    proxy = await S3Proxy.start(rgw.server().endpoint);
-  }, 60_000);
-  afterAll(async () => {
-    await proxy.stop();
-    await rgw.stop();
-  });
+  const s3 = useProxiedS3();
 
   it('stops within a batch, leaves no commit, and ends the command that waits for the run', async () => {
+    const { rgw } = s3;
+    const proxy = s3.proxy();
     const uri = await rgw.freshUri();
     const store = rgw.resolver().open(uri);
     await store.put('0.png', await tinyPng(0));
@@ -51,13 +43,10 @@ describe.skipIf(!canRun)(titleNeeding('radosgw', canRun, 'cancel, in the middle 
       if (method === 'GET' && url.includes('0.png')) reads += 1;
     };
     proxy.latencyMs = 30;
-    const { accessKey, secretKey } = rgw.server();
     const env = {
       ...workspace.env,
       REDIS_URL: redis.url,
-      IMAGEMILL_S3_ENDPOINT: proxy.endpoint,
-      AWS_ACCESS_KEY_ID: accessKey,
-      AWS_SECRET_ACCESS_KEY: secretKey,
+      ...s3.env(),
       IMAGEMILL_FETCH_CONCURRENCY: '2',
     };
     const worker = await startWorker(env);

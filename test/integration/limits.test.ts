@@ -5,9 +5,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runCli } from '../support/cli.ts';
 import { titleNeeding } from '../support/needs.ts';
-import { s3Kind } from '../support/object-stores.ts';
+import { useProxiedS3 } from '../support/proxied-s3.ts';
 import { rgwMissing } from '../support/rgw.ts';
-import { S3Proxy } from '../support/s3-proxy.ts';
 import { createWorkspace, type Workspace } from '../support/workspace.ts';
 
 const IMAGES = 30;
@@ -90,25 +89,12 @@ describe('a disk that is full', () => {
 
 const canRun = rgwMissing() === null;
 describe.skipIf(!canRun)(titleNeeding('radosgw', canRun, 'a bucket whose quota is used up'), () => {
-  const rgw = s3Kind();
-  let proxy: S3Proxy;
-  beforeAll(async () => {
-    await rgw.start();
-    proxy = await S3Proxy.start(rgw.server().endpoint);
-  }, 60_000);
-  afterAll(async () => {
-    await proxy.stop();
-    await rgw.stop();
-  });
+  const s3 = useProxiedS3();
 
   it('ends a run with one line that says so; with room it is resumed', async () => {
-    const { accessKey, secretKey } = rgw.server();
-    const env = {
-      IMAGEMILL_S3_ENDPOINT: proxy.endpoint,
-      AWS_ACCESS_KEY_ID: accessKey,
-      AWS_SECRET_ACCESS_KEY: secretKey,
-    };
-    const out = `${await rgw.freshUri()}labels/`;
+    const proxy = s3.proxy();
+    const env = s3.env();
+    const out = `${await s3.rgw.freshUri()}labels/`;
     let parts = 0;
     proxy.decide = ({ method, url }) =>
       method === 'PUT' && url.includes('/parts/') && ++parts > 2 ? 'full' : 'pass';

@@ -11,7 +11,7 @@ import { readPart } from '../../src/pipeline/sink/read-part.ts';
 import { sha256 } from '../../src/storage/digest.ts';
 import { MemoryBucket, MemoryStore } from '../../src/storage/memory-store.ts';
 import { fakeRun } from '../support/fake-run.ts';
-import { wrapStore } from './source/support.ts';
+import { wrapStore } from '../../src/storage/wrap-store.ts';
 
 const SLOT_BYTES = 2 * 2 * 3;
 const run = fakeRun({ batchSize: 4, topK: 2 });

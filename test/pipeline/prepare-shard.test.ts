@@ -14,10 +14,10 @@ import { sha256 } from '../../src/storage/digest.ts';
 import type { ObjectStore } from '../../src/storage/object-store.ts';
 import sharp from 'sharp';
 import { attempt, fakePrepareRun, fillSource, image, SOURCE, twoClasses } from './prepare/support.ts';
-import { collect, errorOf, TestStores, wrapStore } from './source/support.ts';
+import { collect, errorOf, TestStores } from './source/support.ts';
+import { wrapStore } from '../../src/storage/wrap-store.ts';
 
-const run = fakePrepareRun();
-const stores = () => new TestStores();
+const [run, stores] = [fakePrepareRun(), () => new TestStores()];
 
 async function contentsOf(store: ObjectStore, part: Part): Promise<PreparedShard> {
   const bytes = await store.get(part.part.key);

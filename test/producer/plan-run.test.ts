@@ -5,7 +5,7 @@ import type { Source, SourceEntry } from '../../src/pipeline/source/source.ts';
 import { planRun, type PlannedShard } from '../../src/producer/plan-run.ts';
 import { MemoryBucket, MemoryStore } from '../../src/storage/memory-store.ts';
 import { RunLedger } from '../../src/storage/run-ledger.ts';
-import { wrapStore } from '../pipeline/source/support.ts';
+import { wrapStore } from '../../src/storage/wrap-store.ts';
 import { fakeRun } from '../support/fake-run.ts';
 
 /** A listing of `names` whose cursor is the last name; counts how many entries were read. */

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { readModel, readModelFile } from '../../src/producer/read-model.ts';
 import { sha256 } from '../../src/storage/digest.ts';
-import { errorOf, TestStores, wrapStore } from '../pipeline/source/support.ts';
+import { errorOf, TestStores } from '../pipeline/source/support.ts';
+import { wrapStore } from '../../src/storage/wrap-store.ts';
 import { ImagemillError } from '../../src/contract/errors.ts';
 import { smallModel } from '../support/workspace.ts';
 

@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { fencedStore, lookFirstStore, neverFirstStore, type Fence } from '../../src/storage/fenced-store.ts';
 import { MemoryBucket, MemoryStore } from '../../src/storage/memory-store.ts';
 import type { ObjectStore } from '../../src/storage/object-store.ts';
-import { wrapStore } from '../pipeline/source/support.ts';
+import { wrapStore } from '../../src/storage/wrap-store.ts';
 
 /** Redis as the fence uses it, in memory. */
 class MemoryFence implements Fence {

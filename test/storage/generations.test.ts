@@ -17,7 +17,8 @@ import type { ObjectStore } from '../../src/storage/object-store.ts';
 import { RunIndex } from '../../src/storage/run-index.ts';
 import { RunLedger } from '../../src/storage/run-ledger.ts';
 import { finishRun } from '../../src/workers/finish-run.ts';
-import { errorOf, TestStores, wrapStore } from '../pipeline/source/support.ts';
+import { errorOf, TestStores } from '../pipeline/source/support.ts';
+import { wrapStore } from '../../src/storage/wrap-store.ts';
 import { fakeRun } from '../support/fake-run.ts';
 import { labelShard, writeDoneRun } from '../support/labelled-run.ts';
 

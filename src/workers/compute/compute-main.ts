@@ -13,7 +13,7 @@ import { RunCache } from '../run-cache.ts';
 import { LoadedModels } from './loaded-models.ts';
 import type { FromCompute, PublishTask, ResultOf, StartMessage, ToCompute, WorkKind } from './protocol.ts';
 import { publishAttempt } from './publish-attempt.ts';
-import { classifyAttempt, prepareAttempt, probeAttempt } from './shard-attempts.ts';
+import { probeAttempt, shardAttempt } from './shard-attempts.ts';
 import { TrainAttempts } from './train-attempts.ts';
 
 const PULSE_MS = 1_000;
@@ -78,9 +78,8 @@ async function start(message: StartMessage): Promise<void> {
 function work(message: StartMessage, signal: AbortSignal): Promise<ResultOf<WorkKind>> {
   switch (message.kind) {
     case 'classify':
-      return classifyAttempt(message.task, signal, shared);
     case 'prepare':
-      return prepareAttempt(message.task, signal, shared);
+      return shardAttempt(message.kind, message.task, signal, shared);
     case 'probe':
       return probeAttempt(message.task, signal, shared);
     case 'publish':

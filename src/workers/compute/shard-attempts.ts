@@ -29,20 +29,11 @@ export interface ShardResources {
   readonly send: (message: FromCompute) => void;
 }
 
-/** Labels one shard. */
-export async function classifyAttempt(
-  task: ShardTask,
-  signal: AbortSignal,
-  resources: ShardResources,
-): Promise<Part> {
-  const { run, ledger } = await resources.runs.open(task.out);
-  const shard = await ledger.readShard(task.shard);
-  const reader = sparingCondemned(readerOf(run, resources), shard, task.condemned);
-  return classify(task.token, run, { shard, reader, out: ledger.store }, signal, resources);
-}
+type ShardWork = ProbeTask['work'];
 
-/** Prepares one shard of a dataset. */
-export async function prepareAttempt(
+/** Labels or prepares one shard. */
+export async function shardAttempt(
+  work: ShardWork,
   task: ShardTask,
   signal: AbortSignal,
   resources: ShardResources,
@@ -50,7 +41,7 @@ export async function prepareAttempt(
   const { run, ledger } = await resources.runs.open(task.out);
   const shard = await ledger.readShard(task.shard);
   const reader = sparingCondemned(readerOf(run, resources), shard, task.condemned);
-  return prepare(task.token, run, { shard, reader, out: ledger.store }, signal, resources);
+  return WORKS[work](task.token, run, { shard, reader, out: ledger.store }, signal, resources);
 }
 
 /** Finds out whether some items of a shard can be worked on without harm to this process. */
@@ -67,7 +58,7 @@ export async function probeAttempt(
     reader: items.length > 0 ? readerOf(run, resources) : HARMLESS_READER,
     out: new MemoryStore(new MemoryBucket('probe')),
   };
-  await (work === 'classify' ? classify : prepare)(token, run, place, signal, resources);
+  await WORKS[work](token, run, place, signal, resources);
   return null;
 }
 
@@ -78,7 +69,7 @@ interface Place {
   readonly out: ObjectStore;
 }
 
-function classify(
+async function classify(
   token: string,
   run: Run,
   { shard, reader, out }: Place,
@@ -108,6 +99,8 @@ async function prepare(
   const onProgress = progressOf(token, resources);
   return prepareShard({ run, shard, token, out, signal, onProgress }, { reader, preparer, fetches });
 }
+
+const WORKS = { classify, prepare } as const satisfies Record<ShardWork, unknown>;
 
 /** Refuses to read items that were found to take the process down. */
 function sparingCondemned(

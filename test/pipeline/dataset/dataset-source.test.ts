@@ -4,7 +4,8 @@ import { openDataset, type OpenedDataset } from '../../../src/pipeline/dataset/o
 import { readSplit } from '../../../src/pipeline/dataset/read-split.ts';
 import { createItemReader } from '../../../src/pipeline/source/item-reader.ts';
 import { fakePrepareRun, prepareDataset, twoClasses } from '../prepare/support.ts';
-import { collect, errorOf, expectResumable, TestStores, wrapStore } from '../source/support.ts';
+import { collect, errorOf, expectResumable, TestStores } from '../source/support.ts';
+import { wrapStore } from '../../../src/storage/wrap-store.ts';
 
 let stores: TestStores;
 let opened: OpenedDataset;

@@ -3,7 +3,8 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { openDataset, type OpenedDataset } from '../../../src/pipeline/dataset/open-dataset.ts';
 import { readSplit } from '../../../src/pipeline/dataset/read-split.ts';
 import { fakePrepareRun, prepareDataset, twoClasses } from '../prepare/support.ts';
-import { errorOf, TestStores, wrapStore } from '../source/support.ts';
+import { errorOf, TestStores } from '../source/support.ts';
+import { wrapStore } from '../../../src/storage/wrap-store.ts';
 
 let stores: TestStores;
 let opened: OpenedDataset;

@@ -5,7 +5,8 @@ import type { IndexedTar } from '../../../src/pipeline/dataset/read-index.ts';
 import { sha256 } from '../../../src/storage/digest.ts';
 import { MemoryBucket, MemoryStore } from '../../../src/storage/memory-store.ts';
 import type { GetOptions, ObjectStore } from '../../../src/storage/object-store.ts';
-import { errorOf, wrapStore } from '../source/support.ts';
+import { errorOf } from '../source/support.ts';
+import { wrapStore } from '../../../src/storage/wrap-store.ts';
 
 const bodies = [Buffer.from('0123456789'), Buffer.from('abcdefghij')];
 const tars: IndexedTar[] = bodies.map((body, index) => ({

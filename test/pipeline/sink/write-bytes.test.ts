@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { writeBytes } from '../../../src/pipeline/sink/write-bytes.ts';
 import { sha256 } from '../../../src/storage/digest.ts';
-import { TestStores, wrapStore } from '../source/support.ts';
+import { TestStores } from '../source/support.ts';
+import { wrapStore } from '../../../src/storage/wrap-store.ts';
 
 const MIB = 1024 * 1024;
 const store = new TestStores().open('memory://out/');

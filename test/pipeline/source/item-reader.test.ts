@@ -5,7 +5,8 @@ import { describe, expect, it } from 'vitest';
 import { ImageError, ImagemillError, type ErrorCode } from '../../../src/contract/errors.ts';
 import { createItemReader } from '../../../src/pipeline/source/item-reader.ts';
 import { MemoryStore } from '../../../src/storage/memory-store.ts';
-import { errorOf, TestStores, wrapStore } from './support.ts';
+import { errorOf, TestStores } from './support.ts';
+import { wrapStore } from '../../../src/storage/wrap-store.ts';
 
 const limits = { maxBytes: 100 };
 const uri = 'memory://m/a.jpg';

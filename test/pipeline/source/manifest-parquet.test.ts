@@ -8,7 +8,8 @@ import { describe, expect, it } from 'vitest';
 import { openSource } from '../../../src/pipeline/source/open-source.ts';
 import type { Source } from '../../../src/pipeline/source/source.ts';
 import { MemoryStore } from '../../../src/storage/memory-store.ts';
-import { collect, errorOf, expectResumable, TestStores, wrapStore } from './support.ts';
+import { collect, errorOf, expectResumable, TestStores } from './support.ts';
+import { wrapStore } from '../../../src/storage/wrap-store.ts';
 
 function openBytes(bytes: Uint8Array, stores = new TestStores()): Promise<Source> {
   stores.put('memory://m/lists/l.parquet', bytes);

@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { openSource } from '../../../src/pipeline/source/open-source.ts';
 import type { Source } from '../../../src/pipeline/source/source.ts';
 import { MemoryStore } from '../../../src/storage/memory-store.ts';
-import { collect, errorOf, expectResumable, TestStores, wrapStore } from './support.ts';
+import { collect, errorOf, expectResumable, TestStores } from './support.ts';
+import { wrapStore } from '../../../src/storage/wrap-store.ts';
 
 /** A manifest in memory whose stream comes in chunks of `chunk` bytes. */
 async function openText(

@@ -7,7 +7,8 @@ import { openListing, openSource } from '../../../src/pipeline/source/open-sourc
 import { MemoryStore } from '../../../src/storage/memory-store.ts';
 import { readSettings } from '../../../src/config/environment.ts';
 import { createStoreResolver } from '../../../src/storage/resolver.ts';
-import { collect, errorOf, TestStores, urisOf, wrapStore } from './support.ts';
+import { collect, errorOf, TestStores, urisOf } from './support.ts';
+import { wrapStore } from '../../../src/storage/wrap-store.ts';
 import { END_OF_TAR, member } from './tar-fixture.ts';
 
 const tar = Buffer.concat([member({ name: 'm.jpg' }, 'x'), END_OF_TAR]);

@@ -5,7 +5,8 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { openSource } from '../../../src/pipeline/source/open-source.ts';
 import type { ObjectInfo } from '../../../src/storage/object-store.ts';
-import { collect, errorOf, expectResumable, TestStores, urisOf, wrapStore } from './support.ts';
+import { collect, errorOf, expectResumable, TestStores, urisOf } from './support.ts';
+import { wrapStore } from '../../../src/storage/wrap-store.ts';
 
 const KEY = fc
   .array(fc.constantFrom('a', 'b', 'é', '日本', 'a b', '.x', 'A'), { minLength: 1, maxLength: 3 })

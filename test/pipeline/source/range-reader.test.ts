@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { RangeReader } from '../../../src/pipeline/source/range-reader.ts';
 import { MemoryBucket, MemoryStore } from '../../../src/storage/memory-store.ts';
 import type { ByteRange } from '../../../src/storage/object-store.ts';
-import { errorOf, wrapStore } from './support.ts';
+import { errorOf } from './support.ts';
+import { wrapStore } from '../../../src/storage/wrap-store.ts';
 
 function readerOf(bytes: Uint8Array): { reader: RangeReader; ranges: ByteRange[] } {
   const bucket = new MemoryBucket('m');

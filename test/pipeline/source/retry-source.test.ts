@@ -9,7 +9,8 @@ import type { ObjectStore } from '../../../src/storage/object-store.ts';
 import { RunLedger } from '../../../src/storage/run-ledger.ts';
 import { fakeRun } from '../../support/fake-run.ts';
 import { writeDoneRun } from '../../support/labelled-run.ts';
-import { collect, errorOf, expectResumable, wrapStore } from './support.ts';
+import { collect, errorOf, expectResumable } from './support.ts';
+import { wrapStore } from '../../../src/storage/wrap-store.ts';
 
 const newLedger = () => new RunLedger(new MemoryStore(new MemoryBucket('out')));
 

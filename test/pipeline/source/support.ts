@@ -49,24 +49,6 @@ function pathOf(uri: string): string {
   throw new ImagemillError('URI_INVALID', `expected memory://, file:// or a path, got ${uri}`);
 }
 
-/** Passes everything on to a store, but for what a test replaces. */
-export function wrapStore(store: ObjectStore, changes: Partial<ObjectStore>): ObjectStore {
-  return {
-    rootUri: store.rootUri,
-    uriOf: (key) => store.uriOf(key),
-    get: (key, options) => store.get(key, options),
-    getStream: (key, options) => store.getStream(key, options),
-    head: (key) => store.head(key),
-    list: (prefix, options) => store.list(prefix, options),
-    put: (key, body) => store.put(key, body),
-    putIfAbsent: (key, body) => store.putIfAbsent(key, body),
-    putStream: (key, chunks, signal) => store.putStream(key, chunks, signal),
-    delete: (key) => store.delete(key),
-    discardUnfinished: (before) => store.discardUnfinished(before),
-    ...changes,
-  };
-}
-
 export async function collect(source: Source, cursor?: string): Promise<SourceEntry[]> {
   const entries: SourceEntry[] = [];
   for await (const page of source.list(cursor)) {
