@@ -12,7 +12,7 @@ import type { Context } from './context.ts';
 import { readDigits, type Digits } from './mnist.ts';
 import { prepare } from './prepare.ts';
 import { duration, number, percent } from './print.ts';
-import { committedRows } from './results.ts';
+import { committedRows } from '../pipeline/run-results.ts';
 import { train } from './train.ts';
 
 const DIGITS_PER_TAR = 5_000;

@@ -1,7 +1,7 @@
 import { ulid } from 'ulid';
 import type { Split } from '../contract/dataset.ts';
 import type { RunState } from '../contract/run.ts';
-import type { Evaluation } from '../pipeline/finish-evaluate.ts';
+import { readEvaluation, type Evaluation } from '../pipeline/finish-evaluate.ts';
 import { submitEvaluate } from '../producer/submit-evaluate.ts';
 import { ledgerKeys } from '../storage/ledger-keys.ts';
 import type { RunLedger } from '../storage/run-ledger.ts';
@@ -62,12 +62,6 @@ export async function reportEvaluation(
       : `${describeEvaluation(evaluation, ledger.out)}\n`,
   );
   return true;
-}
-
-/** `evaluation.json` of a finished run. */
-export async function readEvaluation(ledger: RunLedger): Promise<Evaluation> {
-  const bytes = await ledger.store.get(ledgerKeys.evaluation);
-  return JSON.parse(new TextDecoder().decode(bytes)) as Evaluation;
 }
 
 /** The document `evaluate --json` prints. Fields may be added, never renamed. */

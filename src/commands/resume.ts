@@ -1,7 +1,7 @@
 import { EXIT } from '../contract/errors.ts';
 import { isTrainRun, type RunState } from '../contract/run.ts';
+import { cancelRun } from '../producer/cancel-run.ts';
 import { findRetry } from '../producer/submit-retry.ts';
-import { ledgerKeys } from '../storage/ledger-keys.ts';
 import { runToEnd, type RunOptions } from './classify.ts';
 import type { Context } from './context.ts';
 import { reportEvaluation } from './evaluate.ts';
@@ -34,13 +34,7 @@ export async function resume(
 export async function cancel(context: Context, reference: string): Promise<number> {
   const ledger = await context.index.open(reference);
   const run = await ledger.readRun();
-  const isDone = (await ledger.store.head(ledgerKeys.summary)) !== null;
-  const goingOn = isDone ? await findRetry(ledger, context.resolver) : { run, ledger };
-  if (goingOn === null) {
-    context.stdout.write(`${run.run} is done already\n`);
-    return EXIT.done;
-  }
-  await goingOn.ledger.cancel(goingOn.run.run, new Date());
-  context.stdout.write(`${goingOn.run.run} cancelled\n`);
+  const cancelled = await cancelRun(ledger, run, context.resolver);
+  context.stdout.write(cancelled === null ? `${run.run} is done already\n` : `${cancelled} cancelled\n`);
   return EXIT.done;
 }

@@ -1,12 +1,13 @@
 import { EXIT } from '../contract/errors.ts';
 import type { Failure, Summary } from '../contract/ledger.ts';
 import { isEvaluateRun, isPrepareRun, isTrainRun, type Run, type RunState } from '../contract/run.ts';
+import { readEvaluation } from '../pipeline/finish-evaluate.ts';
 import { readMergedSummary } from '../storage/generations.ts';
 import { RunLedger } from '../storage/run-ledger.ts';
 import { TrainingLedger } from '../storage/training-ledger.ts';
 import { printableLine } from '../telemetry/printable.ts';
 import type { Context } from './context.ts';
-import { evaluationLines, evaluationReport, readEvaluation } from './evaluate.ts';
+import { evaluationLines, evaluationReport } from './evaluate.ts';
 import { describePrepare, prepareReport, readPrepareFacts } from './prepare.ts';
 import { describeRun, duration, runReport, textOf } from './print.ts';
 import { describeTrainRun, trainReport } from './train-report.ts';

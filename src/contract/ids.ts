@@ -46,3 +46,21 @@ export function runOfJobId(jobId: string): string | null {
   const run = jobId.split('.', 1)[0] ?? '';
   return runIdSchema.safeParse(run).success ? run : null;
 }
+
+/** What a job of ours is about. */
+export type JobPlace =
+  | { readonly run: string; readonly kind: 'plan' }
+  | { readonly run: string; readonly kind: 'shard'; readonly shard: number }
+  | { readonly run: string; readonly kind: 'epoch'; readonly epoch: number };
+
+/** The inverse of the functions above; null for a foreign job id. */
+export function placeOfJobId(jobId: string): JobPlace | null {
+  const run = runOfJobId(jobId);
+  const match = /^[^.]+\.(?:(plan)|e(\d{6,})|(\d{6,8}))\.g\d+$/.exec(jobId);
+  if (run === null || match === null) return null;
+  const [, plan, epoch, shard] = match;
+  if (plan !== undefined) return { run, kind: 'plan' };
+  return epoch === undefined
+    ? { run, kind: 'shard', shard: Number(shard) }
+    : { run, kind: 'epoch', epoch: Number(epoch) };
+}

@@ -52,6 +52,12 @@ export async function finishEvaluate(ledger: RunLedger, run: EvaluateRun): Promi
   return evaluation;
 }
 
+/** `evaluation.json` of a finished run. @throws ImagemillError OBJECT_NOT_FOUND */
+export async function readEvaluation(ledger: RunLedger): Promise<Evaluation> {
+  const bytes = await ledger.store.get(ledgerKeys.evaluation);
+  return JSON.parse(new TextDecoder().decode(bytes)) as Evaluation;
+}
+
 /** Rows name their item by its uri; items that could not be read have none. */
 async function addShard(
   tally: EvaluationTally,

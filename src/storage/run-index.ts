@@ -23,21 +23,39 @@ export class RunIndex {
 
   /** Newest first. */
   async list(): Promise<RunIndexEntry[]> {
-    const keys: string[] = [];
+    const ids = await this.ids();
+    return Promise.all(ids.reverse().map((id) => this.find(id)));
+  }
+
+  /** Ids of all runs, or of those after the given one, oldest first; what the entries say is not read. */
+  async ids(after?: string): Promise<string[]> {
+    const ids: string[] = [];
+    const options = after === undefined ? {} : { startAfter: this.#key(after) };
     try {
-      for await (const page of this.#store.list('runs/')) keys.push(...page.map(({ key }) => key));
+      for await (const page of this.#store.list('runs/', options)) {
+        for (const { key } of page) {
+          const id = key.slice('runs/'.length, -'.json'.length);
+          if (runIdSchema.safeParse(id).success) ids.push(id);
+        }
+      }
     } catch (error) {
-      // An index that nobody has written to yet is an empty one.
       if (error instanceof ImagemillError && error.code === 'STORE_NOT_FOUND') return [];
       throw error;
     }
-    const entries = await Promise.all(
-      keys
-        .filter((key) => key.endsWith('.json'))
-        .reverse()
-        .map(async (key) => runIndexEntry.decode(await this.#store.get(key), this.#store.uriOf(key))),
-    );
-    return entries;
+    return ids;
+  }
+
+  /** @throws ImagemillError RUN_NOT_FOUND */
+  async find(run: string): Promise<RunIndexEntry> {
+    try {
+      return runIndexEntry.decode(await this.#store.get(this.#key(run)), this.#store.uriOf(this.#key(run)));
+    } catch (error) {
+      if (!(error instanceof ImagemillError) || error.code !== 'OBJECT_NOT_FOUND') throw error;
+      throw new ImagemillError(
+        'RUN_NOT_FOUND',
+        `expected a run id of the index at ${this.#store.rootUri} or a run's directory, got ${run}`,
+      );
+    }
   }
 
   /**
@@ -50,17 +68,8 @@ export class RunIndex {
       await ledger.readRun();
       return ledger;
     }
-    try {
-      const bytes = await this.#store.get(this.#key(reference));
-      const entry = runIndexEntry.decode(bytes, this.#store.uriOf(this.#key(reference)));
-      return new RunLedger(this.#resolver.open(entry.out));
-    } catch (error) {
-      if (!(error instanceof ImagemillError) || error.code !== 'OBJECT_NOT_FOUND') throw error;
-      throw new ImagemillError(
-        'RUN_NOT_FOUND',
-        `expected a run id of the index at ${this.#store.rootUri} or a run's directory, got ${reference}`,
-      );
-    }
+    const { out } = await this.find(reference);
+    return new RunLedger(this.#resolver.open(out));
   }
 
   #key(run: string): string {

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { committedRows } from '../../src/commands/results.ts';
+import { committedRows } from '../../src/pipeline/run-results.ts';
 import type { Item } from '../../src/contract/item.ts';
 import { isLabelRun, type LabelRun } from '../../src/contract/run.ts';
 import { readErrors } from '../../src/pipeline/sink/error-rows.ts';

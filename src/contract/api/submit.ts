@@ -1,0 +1,108 @@
+import { z } from 'zod';
+import { SPLITS } from '../dataset.ts';
+import { SHARD_SIZE_MAX } from '../ids.ts';
+import { PRIORITY_DEFAULT, PRIORITY_MAX } from '../queues.ts';
+import { PART_FORMATS } from '../rows.ts';
+import { BATCH_SIZE_MAX, TOP_K_MAX } from '../run.ts';
+
+const LOCATION_CHARS_MAX = 4_096;
+const GLOBS_MAX = 100;
+const GLOB_CHARS_MAX = 1_024;
+const SETTINGS_MAX = 100;
+const EPOCHS_MAX = 100_000;
+
+/** A path, `file://` or `s3://` location. */
+const location = z.string().trim().min(1).max(LOCATION_CHARS_MAX);
+const globs = z.array(z.string().min(1).max(GLOB_CHARS_MAX)).max(GLOBS_MAX).default([]);
+const seed = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).default(0);
+const priority = (standard: number) => z.number().int().min(0).max(PRIORITY_MAX).default(standard);
+const crops = z.union([z.literal(1), z.literal(10)]).default(1);
+const batchSize = z.number().int().min(1).max(BATCH_SIZE_MAX).optional();
+const shardSize = z.number().int().min(1).max(SHARD_SIZE_MAX).default(1_000);
+/** Start another run, in a folder of its own below `out`, even where an equal one exists. */
+const fresh = z.boolean().default(false);
+
+const sourceFields = {
+  /** Folder, prefix, manifest (.csv, .jsonl, .parquet) or WebDataset tars. */
+  source: location,
+  include: globs,
+  exclude: globs,
+  limit: z.number().int().min(1).max(Number.MAX_SAFE_INTEGER).optional(),
+};
+
+/** As `imagemill classify`. Unknown fields are refused: a misspelled option must not be ignored. */
+export const submitClassifySchema = z.strictObject({
+  kind: z.literal('classify'),
+  ...sourceFields,
+  model: location,
+  labels: location.optional(),
+  out: location,
+  topK: z.number().int().min(1).max(TOP_K_MAX).default(5),
+  crops,
+  shardSize,
+  batchSize,
+  format: z.enum(PART_FORMATS).default('parquet'),
+  embeddings: z.boolean().default(false),
+  priority: priority(PRIORITY_DEFAULT.classify),
+  fresh,
+});
+
+/** As `imagemill prepare`. */
+export const submitPrepareSchema = z.strictObject({
+  kind: z.literal('prepare'),
+  ...sourceFields,
+  out: location,
+  shortSide: z.number().int().min(1).max(4_096).default(256),
+  encoding: z.enum(['jpeg', 'png']).default('jpeg'),
+  valFraction: z.number().min(0).max(0.9).default(0.1),
+  shardSize,
+  seed,
+  priority: priority(PRIORITY_DEFAULT.prepare),
+  fresh,
+});
+
+/** As `imagemill train`. */
+export const submitTrainSchema = z.strictObject({
+  kind: z.literal('train'),
+  dataset: location,
+  out: location,
+  recipe: z.string().min(1).max(100).default('alexnet-2012'),
+  epochs: z.number().int().min(1).max(EPOCHS_MAX).optional(),
+  batchSize,
+  /** What differs from the recipe: `KEY=VALUE`. */
+  settings: z.array(z.string().min(3).max(1_024)).max(SETTINGS_MAX).default([]),
+  seed,
+  /** Model file to start from. */
+  init: location.optional(),
+  checkpointSteps: z.number().int().min(1).max(1_000_000).default(500),
+  keepCheckpoints: z.number().int().min(0).max(EPOCHS_MAX).default(2),
+  /** Not before this time. */
+  at: z.iso.datetime({ offset: true }).optional(),
+  priority: priority(PRIORITY_DEFAULT.train),
+  fresh,
+});
+
+/** As `imagemill evaluate`. */
+export const submitEvaluateSchema = z.strictObject({
+  kind: z.literal('evaluate'),
+  dataset: location,
+  split: z.enum(SPLITS).default('val'),
+  model: location,
+  /** Where it is left out: below IMAGEMILL_HOME. */
+  out: location.optional(),
+  crops,
+  batchSize,
+  priority: priority(PRIORITY_DEFAULT.evaluate),
+});
+
+export const submitRunSchema = z.discriminatedUnion('kind', [
+  submitClassifySchema,
+  submitPrepareSchema,
+  submitTrainSchema,
+  submitEvaluateSchema,
+]);
+
+/** What is submitted, with every default filled in. */
+export type SubmitRun = z.infer<typeof submitRunSchema>;
+/** What a client may send. */
+export type SubmitRunInput = z.input<typeof submitRunSchema>;

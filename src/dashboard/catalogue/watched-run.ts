@@ -1,0 +1,180 @@
+import type { PlanProgress, ShardProgress } from '../../contract/jobs.ts';
+import type { Commit, Plan } from '../../contract/ledger.ts';
+import type { RunOverview, ShownState } from '../../contract/api/runs.ts';
+import type { Run, RunIndexEntry } from '../../contract/run.ts';
+import type { TrainProgress, TrainSummary } from '../../contract/training.ts';
+import { readMergedSummary, type MergedSummary } from '../../storage/generations.ts';
+import { RunLedger } from '../../storage/run-ledger.ts';
+import { TrainingLedger } from '../../storage/training-ledger.ts';
+import type { StoreResolver } from '../../storage/object-store.ts';
+import { CommitReader } from './commit-reader.ts';
+import { EpochReader } from './epoch-reader.ts';
+import { RateWindow } from './rate-window.ts';
+
+const LIVE: ReadonlySet<ShownState> = new Set(['planning', 'running', 'unknown']);
+
+/** One run as the dashboard knows it: its ledger as it was last read, and what its jobs have said since. */
+export class WatchedRun {
+  readonly entry: RunIndexEntry;
+  readonly ledger: RunLedger;
+  readonly commits: CommitReader;
+  readonly epochs: EpochReader;
+  /** Shards that are being worked at, by what they last reported. */
+  readonly active = new Map<number, ShardProgress>();
+  readonly failedShards = new Set<number>();
+  readonly #now: () => number;
+  readonly #rate = new RateWindow();
+  #run: Run | null = null;
+  #summary: MergedSummary | null = null;
+  #trainSummary: TrainSummary | null = null;
+  #refreshing: Promise<void> | null = null;
+  state: ShownState = 'unknown';
+  refreshedAtMs = -Infinity;
+  plan: Plan | null = null;
+  planned: PlanProgress | null = null;
+  latest: TrainProgress | null = null;
+
+  constructor(
+    entry: RunIndexEntry,
+    resolver: StoreResolver,
+    onCommit: (commit: Commit) => void = () => {},
+    now = Date.now,
+  ) {
+    this.entry = entry;
+    this.ledger = new RunLedger(resolver.open(entry.out));
+    this.#now = now;
+    this.commits = new CommitReader(this.ledger, onCommit, now);
+    this.epochs = new EpochReader(this.ledger);
+  }
+
+  get isLive(): boolean {
+    return LIVE.has(this.state);
+  }
+
+  get summary(): MergedSummary | null {
+    return this.#summary;
+  }
+
+  /** run.json, read once. @throws ImagemillError RUN_NOT_FOUND, STORE_*, CONTRACT_* */
+  async document(): Promise<Run> {
+    this.#run ??= await this.ledger.readRun();
+    return this.#run;
+  }
+
+  noteShard(shard: number, progress: ShardProgress): void {
+    this.active.set(shard, progress);
+  }
+
+  noteShardEnd(shard: number, outcome: 'completed' | 'failed'): void {
+    this.active.delete(shard);
+    if (outcome === 'completed') this.commits.announce(shard);
+    else this.failedShards.add(shard);
+  }
+
+  /** Reads what is new in the ledger. Callers at the same time share one reading. */
+  refresh(): Promise<void> {
+    this.#refreshing ??= this.#refresh().finally(() => (this.#refreshing = null));
+    return this.#refreshing;
+  }
+
+  /** The same, and everything a page of the run shows, also where the run has stopped short. */
+  async refreshWhole(): Promise<void> {
+    await this.refresh();
+    if (this.entry.kind === 'train') await this.epochs.refresh();
+    else await this.commits.refresh();
+  }
+
+  async #refresh(): Promise<void> {
+    const isTrain = this.entry.kind === 'train';
+    try {
+      this.state = await this.ledger.state();
+      this.plan ??= await this.ledger.findPlan();
+      if (this.state === 'done') await (isTrain ? this.#readTrainSummary() : this.#readSummary());
+      else if (this.isLive) await (isTrain ? this.epochs.refresh() : this.commits.refresh());
+    } catch {
+      // Its folder may be gone, or closed to us: one line of the list says so, the others stay readable.
+      this.state = 'unreadable';
+    }
+    if (!this.isLive) this.active.clear();
+    this.refreshedAtMs = this.#now();
+  }
+
+  async #readSummary(): Promise<void> {
+    this.#summary = await readMergedSummary(this.ledger, await this.document());
+  }
+
+  async #readTrainSummary(): Promise<void> {
+    this.#trainSummary ??= await new TrainingLedger(this.ledger.store).findSummary();
+  }
+
+  overview(): RunOverview {
+    const { run, kind, source, out, createdAt } = this.entry;
+    const done = this.#done();
+    const total = this.plan?.items ?? (this.planned?.complete === true ? this.planned.items : null);
+    const progress =
+      this.state === 'done'
+        ? 1
+        : total === null || total === 0
+          ? 0
+          : Math.min(1, (done?.items ?? 0) / total);
+    if (done !== null && this.isLive) this.#rate.add(done.items, this.#now());
+    const imagesPerSecond = this.#imagesPerSecond();
+    return {
+      run,
+      kind,
+      state: this.state,
+      source,
+      out,
+      createdAt,
+      submittedBy: null,
+      items: done?.items ?? null,
+      total,
+      errors: done?.errors ?? null,
+      progress,
+      imagesPerSecond,
+      etaSeconds: this.#eta(total, done?.items ?? 0, imagesPerSecond),
+      finishedAt: this.#summary?.finishedAt ?? this.#trainSummary?.finishedAt ?? null,
+    };
+  }
+
+  /** Images done; null where the ledger has not been read so far as to tell. */
+  #done(): { items: number; errors: number } | null {
+    if (this.#summary !== null) return { items: this.#summary.items, errors: this.#summary.errors };
+    if (this.#trainSummary !== null) return { items: this.#trainSummary.items, errors: 0 };
+    if (this.entry.kind === 'train') return this.#trained();
+    if (!this.isLive && this.commits.commits.size === 0) return null;
+    let [items, errors] = [this.commits.items, this.commits.items - this.commits.labelled];
+    for (const [shard, progress] of this.active) {
+      if (this.commits.commits.has(shard)) continue;
+      items += progress.items;
+      errors += progress.errors;
+    }
+    return { items, errors };
+  }
+
+  #trained(): { items: number; errors: number } | null {
+    const run = this.#run;
+    const committed = this.epochs.items;
+    if (this.latest === null || run?.spec.kind !== 'train') return { items: committed, errors: 0 };
+    const { epochs } = this.epochs;
+    const before = epochs
+      .filter(({ epoch }) => epoch < (this.latest?.epoch ?? 0))
+      .reduce((sum, { train }) => sum + train.items, 0);
+    return {
+      items: Math.max(committed, before + this.latest.step * run.spec.recipe.batchSize),
+      errors: 0,
+    };
+  }
+
+  #imagesPerSecond(): number | null {
+    const summary = this.#summary ?? this.#trainSummary;
+    if (summary !== null) return summary.imagesPerSecond;
+    return this.isLive ? this.#rate.imagesPerSecond(this.#now()) : null;
+  }
+
+  #eta(total: number | null, items: number, imagesPerSecond: number | null): number | null {
+    if (this.state === 'done') return 0;
+    if (!this.isLive || total === null || imagesPerSecond === null || imagesPerSecond === 0) return null;
+    return Math.max(0, total - items) / imagesPerSecond;
+  }
+}
