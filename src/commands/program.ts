@@ -6,6 +6,7 @@ import { SHARD_SIZE_MAX } from '../contract/ids.ts';
 import { BATCH_SIZE_MAX, TOP_K_MAX } from '../contract/run.ts';
 import { classify, type ClassifyOptions } from './classify.ts';
 import { createContext, type CommandProgress, type Handler } from './context.ts';
+import { dashboard } from './dashboard.ts';
 import { demo } from './demo.ts';
 import { addModelCommands } from './model.ts';
 import {
@@ -147,6 +148,21 @@ function addServices(program: Command, run: (handler: Handler) => Promise<void>)
     .option('--health-file <path>', 'write this file every 5 s while the worker lives and Redis answers')
     .addHelpText('after', example('REDIS_URL=redis://queue:6379 imagemill worker --device cuda:0'))
     .action((options) => run((context) => worker(context, options)));
+  program
+    .command('dashboard')
+    .description('serve pages, API, live events and metrics of the queues of REDIS_URL')
+    .option(
+      '--host <address>',
+      'beyond this machine IMAGEMILL_TOKEN or --proxy-user-header is needed',
+      '127.0.0.1',
+    )
+    .addOption(integerOption('--port <n>', '0: any that is free', 0, 65_535).default(3_000))
+    .option('--proxy-user-header <name>', 'header in which a proxy that signs people in says who they are')
+    .addOption(repeatableOption('--proxy-from <address>', 'of that proxy, or a range (repeatable)'))
+    .addOption(repeatableOption('--operator <name>', 'who may submit and cancel, by that header; * for all'))
+    .addOption(repeatableOption('--allow <location>', 'runs may name locations below it (repeatable)'))
+    .addHelpText('after', example('REDIS_URL=redis://queue:6379 imagemill dashboard'))
+    .action((options) => run((context) => dashboard(context, options)));
   program
     .command('dev')
     .description('start Redis and a worker on this machine')

@@ -33,6 +33,11 @@ const environmentSchema = z.object({
   XDG_STATE_HOME: z.string().optional(),
   IMAGEMILL_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('warn'),
 
+  /** Of the dashboard: whoever bears it may do everything there; required where others can reach it. */
+  IMAGEMILL_TOKEN: z.string().optional(),
+  /** Whoever bears this one may look, and change nothing. */
+  IMAGEMILL_VIEWER_TOKEN: z.string().optional(),
+
   /** Endpoint of an S3-compatible server; AWS's own where it is unset. */
   IMAGEMILL_S3_ENDPOINT: z
     .url({ protocol: /^https?$/, error: 'expected http:// or https://' })
@@ -95,6 +100,12 @@ export interface Settings {
   readonly logLevel: Variables['IMAGEMILL_LOG_LEVEL'];
   readonly s3: S3Settings;
   readonly worker: WorkerSettings;
+  readonly dashboard: DashboardSettings;
+}
+
+export interface DashboardSettings {
+  readonly token: string | undefined;
+  readonly viewerToken: string | undefined;
 }
 
 export interface WorkerSettings {
@@ -148,6 +159,7 @@ export function readSettings(env: Record<string, string | undefined>): Settings 
       shardAttempts: vars.IMAGEMILL_SHARD_ATTEMPTS,
       lockMs: vars.IMAGEMILL_LOCK_MS,
     },
+    dashboard: { token: vars.IMAGEMILL_TOKEN, viewerToken: vars.IMAGEMILL_VIEWER_TOKEN },
   };
 }
 

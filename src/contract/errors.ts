@@ -98,15 +98,19 @@ export const ERROR_CATALOGUE = {
   ),
 
   // Dashboard and API
-  REQUEST_INVALID: entry('use', false, 'The request to the API does not have the form its description gives.'),
-  UNAUTHENTICATED: entry('use', false, 'The request bears no token that this dashboard knows.'),
-  FORBIDDEN: entry('use', false, 'The role of who asks does not allow this, or the request is a foreign page\'s.'),
-  PAGE_NOT_FOUND: entry('use', false, 'There is nothing at this address of the dashboard.'),
-  IDEMPOTENCY_KEY_REUSED: entry(
+  REQUEST_INVALID: entry(
     'use',
     false,
-    'Another request was made with the same idempotency key.',
+    'The request to the API does not have the form its description gives.',
   ),
+  UNAUTHENTICATED: entry('use', false, 'The request bears no token that this dashboard knows.'),
+  FORBIDDEN: entry(
+    'use',
+    false,
+    "The role of who asks does not allow this, or the request is a foreign page's.",
+  ),
+  PAGE_NOT_FOUND: entry('use', false, 'There is nothing at this address of the dashboard.'),
+  IDEMPOTENCY_KEY_REUSED: entry('use', false, 'Another request was made with the same idempotency key.'),
   LOCATION_REFUSED: entry('use', false, 'This dashboard takes no runs that read or write at this location.'),
   OVERLOADED: entry('service', true, 'More is asked at once than the limit allows.'),
 
