@@ -1,4 +1,9 @@
-import fastify, { type FastifyBaseLogger, type FastifyError, type FastifyInstance } from 'fastify';
+import fastify, {
+  LogController,
+  type FastifyBaseLogger,
+  type FastifyError,
+  type FastifyInstance,
+} from 'fastify';
 import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod';
 import { ImagemillError } from '../contract/errors.ts';
 import type { Queues } from '../queue/queues.ts';
@@ -7,6 +12,7 @@ import type { RunIndex } from '../storage/run-index.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { AccessMode } from './access/access-policy.ts';
 import { registerGuard } from './access/guard.ts';
+import { isSafe } from './access/request-origin.ts';
 import { registerEventsRoute } from './api/events-route.ts';
 import { registerOpenapi } from './api/openapi.ts';
 import { registerResultRoutes } from './api/results-routes.ts';
@@ -15,6 +21,10 @@ import { RunCatalogue } from './catalogue/run-catalogue.ts';
 import type { WatchedRun } from './catalogue/watched-run.ts';
 import { LiveHub } from './live/live-hub.ts';
 import { QueueWatcher } from './live/queue-watcher.ts';
+import { registerAssets } from './pages/assets.ts';
+import { faultPage } from './pages/fault-page.ts';
+import { PageRenderer, wantsPage } from './pages/render.ts';
+import { registerPages } from './pages/routes.ts';
 import { problemOf } from './problem.ts';
 import type { Services } from './services.ts';
 
@@ -88,7 +98,7 @@ async function createApp(services: Services): Promise<FastifyInstance> {
   const app = fastify({
     loggerInstance,
     // One line per request is the access log's business; what changes something is logged by its route.
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: BODY_BYTES_MAX,
     requestTimeout: REQUEST_TIMEOUT_MS,
     keepAliveTimeout: 60_000,
@@ -99,9 +109,10 @@ async function createApp(services: Services): Promise<FastifyInstance> {
   app.server.maxConnections = CONNECTIONS_MAX;
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
-  answerFaults(app);
   await registerGuard(app, services.access);
   await registerOpenapi(app);
+  const pages = new PageRenderer(await registerAssets(app), services.access);
+  answerFaults(app, pages);
   await app.register(
     async (api) => {
       registerRunRoutes(api, services);
@@ -111,16 +122,24 @@ async function createApp(services: Services): Promise<FastifyInstance> {
     },
     { prefix: '/api/v1' },
   );
+  await app.register(async (scope) => registerPages(scope, services, pages));
   return app;
 }
 
-function answerFaults(app: FastifyInstance): void {
+function answerFaults(app: FastifyInstance, pages: PageRenderer): void {
   app.setErrorHandler<FastifyError>((error, request, reply) => {
     const problem = problemOf(error);
     const facts = { method: request.method, url: request.url, code: problem.code, status: problem.status };
     if (problem.status >= STATUS_FAULT) request.log.error({ err: error, ...facts }, 'request failed');
     else request.log.warn({ ...facts, detail: problem.detail }, 'request refused');
-    return reply.code(problem.status).type('application/problem+json').send(problem);
+    if (!wantsPage(request)) {
+      return reply.code(problem.status).type('application/problem+json').send(problem);
+    }
+    if (problem.code === 'UNAUTHENTICATED' && isSafe(request.method)) {
+      return reply.redirect(`/login?${new URLSearchParams({ next: request.url }).toString()}`);
+    }
+    const content = { title: problem.title, body: faultPage(problem) };
+    return pages.send(request, reply, content, problem.status);
   });
   app.setNotFoundHandler((request) => {
     throw new ImagemillError(
