@@ -13,6 +13,7 @@ import type { Logger } from '../telemetry/logger.ts';
 import type { AccessMode } from './access/access-policy.ts';
 import { registerGuard } from './access/guard.ts';
 import { isSafe } from './access/request-origin.ts';
+import { Idempotency } from './api/idempotency.ts';
 import { registerEventsRoute } from './api/events-route.ts';
 import { registerOpenapi } from './api/openapi.ts';
 import { registerResultRoutes } from './api/results-routes.ts';
@@ -64,7 +65,7 @@ export async function createDashboard(options: DashboardOptions): Promise<Dashbo
     onChange: (run) => announce(run, hub, committed),
   });
   const home = options.resolver.open(options.homeUri);
-  const services: Services = { ...options, home, catalogue, hub };
+  const services: Services = { ...options, home, catalogue, hub, idempotency: new Idempotency(home) };
   const watcher = new QueueWatcher(options.queues, catalogue, hub);
   const app = await createApp(services);
   app.addHook('onClose', async () => {
