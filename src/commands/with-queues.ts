@@ -110,7 +110,7 @@ export async function withQueues<R>(
  * Logs of a worker inside a command. Of an attempt that failed, the command itself says in one line what counts in the
  * end: unless more is asked for, warnings would only repeat it, with stack traces.
  */
-function commandLogger({ logger, settings }: Context): Logger {
+export function commandLogger({ logger, settings }: Context): Logger {
   return settings.logLevel === 'warn' ? logger.child({}, { level: 'error' }) : logger;
 }
 

@@ -2,10 +2,11 @@ import { once } from 'node:events';
 import { EXIT, ImagemillError } from '../contract/errors.ts';
 import type { QueueName } from '../contract/queues.ts';
 import { checkRedis, redisAddress } from '../queue/connection.ts';
-import { startEmbeddedRedis } from '../queue/embedded-redis.ts';
 import type { QueueTarget } from '../queue/queues.ts';
 import { watchEventLoop } from '../telemetry/event-loop-delay.ts';
 import type { Context } from './context.ts';
+import { DEMO_DEFAULTS, runDemo } from './demo.ts';
+import { withLocalFleet } from './local-fleet.ts';
 import { sharedQueue, startLocalWorker, workerName, type LocalWorkerOptions } from './with-queues.ts';
 import { HealthFile } from '../workers/health-file.ts';
 
@@ -55,27 +56,30 @@ async function serve(
   return EXIT.done;
 }
 
-/** `imagemill dev`: Redis, unless REDIS_URL names one, and a worker, until SIGINT or SIGTERM. */
-export async function dev(context: Context, options: LocalWorkerOptions): Promise<number> {
-  const shared = sharedQueue(context);
-  const redis = shared === null ? await startEmbeddedRedis() : null;
-  const target = shared ?? { redisUrl: redis?.url ?? '', prefix: context.settings.queuePrefix };
-  await checkRedis(target, target.prefix);
-  const running = await startLocalWorker(context, target, options);
-  context.stdout.write(
-    [
-      `A worker is ready on ${options.device}. In another terminal:`,
-      // That of a shared Redis may hold a password.
-      redis === null ? '  set REDIS_URL as it is set here' : `  export REDIS_URL=${redis.url}`,
-      '  imagemill classify ./photos --model alexnet.safetensors --out ./labels',
-      'Ctrl-C ends it.',
-      '',
-    ].join('\n'),
-  );
-  await interrupted(context);
-  await running.close();
-  await redis?.stop();
-  return EXIT.done;
+interface DevOptions extends LocalWorkerOptions {
+  readonly port?: number;
+  /** Something to look at: prepares, trains on and labels handwritten digits. */
+  readonly demo: boolean;
+}
+
+/** `imagemill dev`: Redis, unless REDIS_URL names one, a worker and a dashboard, until SIGINT or SIGTERM. */
+export function dev(context: Context, options: DevOptions): Promise<number> {
+  return withLocalFleet(context, options, async (fleet) => {
+    context.stdout.write(
+      [
+        `Dashboard: ${fleet.address}`,
+        `A worker is ready on ${options.device}. In another terminal:`,
+        // That of a shared Redis may hold a password.
+        fleet.ownsRedis ? `  export REDIS_URL=${fleet.target.redisUrl}` : '  set REDIS_URL as it is set here',
+        '  imagemill classify ./photos --model alexnet.safetensors --out ./labels',
+        'Ctrl-C ends it.',
+        '',
+      ].join('\n'),
+    );
+    if (options.demo) await runDemo(fleet.context, DEMO_DEFAULTS);
+    await interrupted(context);
+    return EXIT.done;
+  });
 }
 
 async function interrupted(context: Context): Promise<void> {

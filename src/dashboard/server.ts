@@ -27,6 +27,7 @@ import { faultPage } from './pages/fault-page.ts';
 import { PageRenderer, wantsPage } from './pages/render.ts';
 import { registerPages } from './pages/routes.ts';
 import { problemOf } from './problem.ts';
+import { registerQueueBoard } from './queues/queue-board.ts';
 import type { Services } from './services.ts';
 
 const BODY_BYTES_MAX = 1_048_576;
@@ -124,6 +125,7 @@ async function createApp(services: Services): Promise<FastifyInstance> {
     { prefix: '/api/v1' },
   );
   await app.register(async (scope) => registerPages(scope, services, pages));
+  await registerQueueBoard(app, services);
   return app;
 }
 
