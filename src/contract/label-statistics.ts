@@ -95,7 +95,7 @@ export function mergeLabelStatistics<Item extends PlacedItem>(
 /** The same for many: what each costs does not depend on how many there were before. */
 export class LabelStatisticsSum<Item extends PlacedItem> {
   readonly #classes = new Map<string, number>();
-  readonly #confidence = new Array<number>(CONFIDENCE_BINS).fill(0);
+  readonly #confidence = Array.from({ length: CONFIDENCE_BINS }, () => 0);
   readonly #leastConfident: Item[] = [];
 
   add({ classes, confidence, leastConfident }: Statistics<Item>): void {

@@ -13,7 +13,7 @@ import { shortestFloat32 } from './sink/float32-decimal.ts';
 /** Counts what the labels of a shard look like, row by row; memory depends on the number of classes only. */
 export class LabelTally {
   readonly #classes = new Map<number, number>();
-  readonly #confidence = new Array<number>(CONFIDENCE_BINS).fill(0);
+  readonly #confidence = Array.from({ length: CONFIDENCE_BINS }, () => 0);
   readonly #leastConfident: LeastConfidentItem[] = [];
 
   /** @param index place of the row's item in its shard */

@@ -92,7 +92,10 @@ describe('labelStatisticsSchema', () => {
   });
 
   it.each([
-    ['more items than are kept', { ...valid, leastConfident: Array(LEAST_CONFIDENT_MAX + 1).fill(item) }],
+    [
+      'more items than are kept',
+      { ...valid, leastConfident: Array.from({ length: LEAST_CONFIDENT_MAX + 1 }, () => item) },
+    ],
     ['another number of bins', { ...valid, confidence: [0] }],
     ['a class that is no index', { ...valid, classes: { cat: 1 } }],
     ['a long uri', { ...valid, leastConfident: [{ ...item, uri: 'u'.repeat(1_025) }] }],
