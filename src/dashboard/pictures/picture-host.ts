@@ -7,7 +7,7 @@ import {
   SIDE_PX_MAX,
   type PictureLimits,
 } from './picture-limits.ts';
-import { PictureProcess } from './picture-process.ts';
+import { PictureProcess, type PictureRequest } from './picture-process.ts';
 import type { Picture, PictureTask } from './protocol.ts';
 
 /** Images that are not tried again for a while. */
@@ -23,13 +23,14 @@ export interface PictureHostOptions {
 /** A picture that is being made, for everyone who asked for it. */
 interface Wanted {
   readonly picture: Promise<Picture>;
-  readonly abort: AbortController;
+  readonly cancel: PictureRequest['cancel'];
   waiting: number;
 }
 
 /**
  * Pictures of what runs read and learned, for the dashboard. Images are decoded in a process of their own, which may die
- * of them; they are always those of a run's own source, named by their place in its shards.
+ * of them; they are always those of a run's own source, named by their place in its shards. The ledger is trusted: `out`
+ * must come from the index of runs, never from a request.
  * An aborted signal rejects with its reason; nobody else's request is touched.
  * All methods throw ImagemillError USAGE for arguments out of range, RUN_NOT_FOUND, PICTURES_BUSY, SHUTDOWN, STORE_*,
  * COMPUTE_DIED, COMPUTE_HUNG.
@@ -107,17 +108,17 @@ export class PictureHost {
   }
 
   #want(key: string, task: PictureTask): Wanted {
-    const abort = new AbortController();
-    const wanted: Wanted = { picture: this.#make(key, task, abort.signal), abort, waiting: 0 };
+    const { picture, cancel } = this.#process.request(task);
+    const wanted: Wanted = { picture: this.#keep(key, task, picture), cancel, waiting: 0 };
     this.#wanted.set(key, wanted);
     const forget = (): void => this.#forget(key, wanted);
     wanted.picture.then(forget, forget);
     return wanted;
   }
 
-  async #make(key: string, task: PictureTask, signal: AbortSignal): Promise<Picture> {
+  async #keep(key: string, task: PictureTask, request: Promise<Picture>): Promise<Picture> {
     try {
-      const picture = await this.#process.run(task, signal);
+      const picture = await request;
       if (task.kind !== 'filters') this.#cache.set(key, picture);
       return picture;
     } catch (error) {
@@ -127,19 +128,14 @@ export class PictureHost {
   }
 
   async #wait(key: string, wanted: Wanted, signal: AbortSignal | undefined): Promise<Picture> {
-    if (signal === undefined) {
-      wanted.waiting += 1;
-      return wanted.picture;
-    }
     wanted.waiting += 1;
+    if (signal === undefined) return wanted.picture;
     return new Promise((resolve, reject) => {
       const leave = (): void => {
         wanted.waiting -= 1;
         reject(signal.reason);
-        if (wanted.waiting > 0) return;
-        // Whoever asks from now on shall not be given what is about to be aborted.
-        this.#forget(key, wanted);
-        wanted.abort.abort(signal.reason);
+        // One that is being made already is kept: it is as good as done.
+        if (wanted.waiting === 0 && wanted.cancel(signal.reason)) this.#forget(key, wanted);
       };
       signal.addEventListener('abort', leave, { once: true });
       wanted.picture.then(resolve, reject).finally(() => signal.removeEventListener('abort', leave));

@@ -20,6 +20,11 @@ export interface PictureProcessOptions {
   readonly logger: Logger;
 }
 
+export interface PictureRequest {
+  readonly picture: Promise<Picture>;
+  readonly cancel: (reason: unknown) => boolean;
+}
+
 interface Request {
   readonly task: PictureTask;
   readonly resolve: (picture: Picture) => void;
@@ -45,7 +50,8 @@ export class PictureProcess {
   readonly #running = new Map<number, Running>();
   #child: ChildProcess | null = null;
   #isReady = false;
-  #timer: NodeJS.Timeout | undefined;
+  #startTimer: NodeJS.Timeout | undefined;
+  #idleTimer: NodeJS.Timeout | undefined;
   #stderrTail = '';
   #lastId = 0;
   #closed = false;
@@ -59,29 +65,29 @@ export class PictureProcess {
   }
 
   /**
-   * @param signal removes a request that still waits
+   * @returns the picture, and what takes the request back while it waits (then `true`, and it is rejected)
    * @throws ImageError IMAGE_CRASHED, IMAGE_TIMEOUT for a thumbnail, ImagemillError COMPUTE_DIED, COMPUTE_HUNG for
    *   others; PICTURES_BUSY, SHUTDOWN; what the task fails with
    */
-  run(task: PictureTask, signal: AbortSignal): Promise<Picture> {
+  request(task: PictureTask): PictureRequest {
     const { queued } = this.#options.limits;
-    return new Promise((resolve, reject) => {
-      signal.throwIfAborted();
+    let cancel = (_reason: unknown): boolean => false;
+    const picture = new Promise<Picture>((resolve, reject) => {
       if (this.#closed) throw stopping();
       if (this.#queue.length + this.#suspects.length >= queued) {
-        throw new ImagemillError(
-          'PICTURES_BUSY',
-          `expected at most ${queued} pictures to wait for, got more`,
-        );
+        const message = `expected at most ${queued} pictures to wait for, got one more`;
+        throw new ImagemillError('PICTURES_BUSY', message);
       }
       const request: Request = { task, resolve, reject, suspect: false };
-      const forget = (): void => {
-        if (remove(this.#queue, request) || remove(this.#suspects, request)) reject(signal.reason);
+      cancel = (reason) => {
+        const waited = remove(this.#queue, request) || remove(this.#suspects, request);
+        if (waited) reject(reason);
+        return waited;
       };
-      signal.addEventListener('abort', forget, { once: true });
       this.#queue.push(request);
       this.#pump();
     });
+    return { picture, cancel: (reason) => cancel(reason) };
   }
 
   /** Ends the process at once; requests are rejected. */
@@ -100,18 +106,15 @@ export class PictureProcess {
   }
 
   #pump(): void {
-    clearTimeout(this.#timer);
-    const { idleMs, startMs } = this.#options.limits;
+    clearTimeout(this.#idleTimer);
     if (this.#queue.length + this.#suspects.length === 0) {
-      if (this.#running.size === 0) this.#timer = setTimeout(() => this.#drop(), idleMs).unref();
+      const { idleMs } = this.#options.limits;
+      if (this.#running.size === 0) this.#idleTimer = setTimeout(() => this.#drop(), idleMs).unref();
       return;
     }
     this.#child ??= this.#spawn();
     const child = this.#child;
-    if (!this.#isReady) {
-      this.#timer = setTimeout(() => this.#ended(child, `not ready within ${startMs} ms`), startMs);
-      return;
-    }
+    if (!this.#isReady) return;
     for (let next = this.#next(); next !== undefined; next = this.#next()) this.#start(child, next);
   }
 
@@ -134,14 +137,16 @@ export class PictureProcess {
 
   #receive(child: ChildProcess, message: FromPictures): void {
     if (child !== this.#child) return;
-    if (message.type === 'ready') this.#isReady = true;
-    else {
+    if (message.type === 'ready') {
+      this.#isReady = true;
+      clearTimeout(this.#startTimer);
+    } else {
       const running = this.#running.get(message.id);
       this.#running.delete(message.id);
       clearTimeout(running?.timer);
       if (message.type === 'failed') running?.request.reject(faultOf(message.code, message.message));
       // A copy: what came through the channel may be a view of a larger buffer.
-      else running?.request.resolve({ ...message.picture, bytes: Uint8Array.from(message.picture.bytes) });
+      else running?.request.resolve({ ...message.picture, bytes: new Uint8Array(message.picture.bytes) });
     }
     this.#pump();
   }
@@ -188,7 +193,8 @@ export class PictureProcess {
   }
 
   #drop(): void {
-    clearTimeout(this.#timer);
+    clearTimeout(this.#startTimer);
+    clearTimeout(this.#idleTimer);
     this.#child?.kill('SIGKILL');
     this.#child = null;
     this.#isReady = false;
@@ -200,7 +206,7 @@ export class PictureProcess {
 
   #spawn(): ChildProcess {
     const { environment, limits, logger } = this.#options;
-    const { concurrency, heapMib } = limits;
+    const { concurrency, heapMib, startMs } = limits;
     const { path, execArgv } = entryPoint('./picture-main', import.meta.url);
     const args = ['--patience', JSON.stringify(patienceOf(limits)), '--concurrency', String(concurrency)];
     const child = fork(path, args, {
@@ -220,6 +226,7 @@ export class PictureProcess {
     child.on('message', (message) => this.#receive(child, message as FromPictures));
     child.once('error', (error) => this.#ended(child, error.message));
     child.once('exit', (code, signal) => this.#ended(child, signal ?? `exit code ${code}`));
+    this.#startTimer = setTimeout(() => this.#ended(child, `not ready within ${startMs} ms`), startMs);
     logger.debug({ pid: child.pid }, 'pictures: process started');
     return child;
   }
