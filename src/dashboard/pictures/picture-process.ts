@@ -12,6 +12,8 @@ import type { FromPictures, Picture, PictureTask, ToPictures } from './protocol.
 /** Threads of libuv beside the decoding ones: file reads, name look-ups. */
 const SPARE_POOL_THREADS = 2;
 const STDERR_TAIL_CHARS = 2_000;
+/** One may be an accident, as when memory runs out for a moment. */
+const FAILED_STARTS_MAX = 2;
 
 export interface PictureProcessOptions {
   /** What the process is told of it is said in `childEnvironment`. */
@@ -50,6 +52,7 @@ export class PictureProcess {
   readonly #running = new Map<number, Running>();
   #child: ChildProcess | null = null;
   #isReady = false;
+  #failedStarts = 0;
   #startTimer: NodeJS.Timeout | undefined;
   #idleTimer: NodeJS.Timeout | undefined;
   #stderrTail = '';
@@ -139,6 +142,7 @@ export class PictureProcess {
     if (child !== this.#child) return;
     if (message.type === 'ready') {
       this.#isReady = true;
+      this.#failedStarts = 0;
       clearTimeout(this.#startTimer);
     } else {
       const running = this.#running.get(message.id);
@@ -179,7 +183,10 @@ export class PictureProcess {
     this.#drop();
     const reason = `the process that makes pictures ended (${how}) ${printableLine(lastWords(this.#stderrTail))}`;
     this.#options.logger.warn({ pid: child.pid, how }, 'pictures: the process is gone');
-    if (!wasReady) this.#rejectWaiting(new ImagemillError('COMPUTE_DIED', reason.trim()));
+    if (!wasReady && (this.#failedStarts += 1) >= FAILED_STARTS_MAX) {
+      this.#failedStarts = 0;
+      this.#rejectWaiting(new ImagemillError('COMPUTE_DIED', reason.trim()));
+    }
     for (const { request, timer } of this.#running.values()) {
       clearTimeout(timer);
       if (request.suspect) request.reject(deathOf(request.task, reason.trim()));
