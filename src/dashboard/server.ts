@@ -9,7 +9,9 @@ import { ImagemillError } from '../contract/errors.ts';
 import type { Queues } from '../queue/queues.ts';
 import type { StoreResolver } from '../storage/object-store.ts';
 import type { RunIndex } from '../storage/run-index.ts';
+import type { WorkerRegistry } from '../queue/worker-registry.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import { createMetricsRegister } from '../telemetry/metrics.ts';
 import type { AccessMode } from './access/access-policy.ts';
 import { registerGuard } from './access/guard.ts';
 import { isSafe } from './access/request-origin.ts';
@@ -20,15 +22,20 @@ import { registerResultRoutes } from './api/results-routes.ts';
 import { registerRunRoutes } from './api/runs-routes.ts';
 import { RunCatalogue } from './catalogue/run-catalogue.ts';
 import type { WatchedRun } from './catalogue/watched-run.ts';
+import { registerWorkerRoutes } from './api/workers-routes.ts';
 import { LiveHub } from './live/live-hub.ts';
 import { QueueWatcher } from './live/queue-watcher.ts';
+import { createFleetMetrics } from './metrics/fleet-metrics.ts';
+import { registerHttpMetrics, registerMetricsRoute } from './metrics/http-metrics.ts';
 import { registerAssets } from './pages/assets.ts';
 import { faultPage } from './pages/fault-page.ts';
 import { PageRenderer, wantsPage } from './pages/render.ts';
 import { registerPages } from './pages/routes.ts';
+import { PictureHost } from './pictures/picture-host.ts';
 import { problemOf } from './problem.ts';
 import { registerQueueBoard } from './queues/queue-board.ts';
 import type { Services } from './services.ts';
+import { FleetView } from './workers/fleet-view.ts';
 
 const BODY_BYTES_MAX = 1_048_576;
 const PARAM_CHARS_MAX = 512;
@@ -42,6 +49,9 @@ export interface DashboardOptions {
   /** Location of the index, where idempotency keys are kept beside it. */
   readonly homeUri: string;
   readonly queues: Queues;
+  readonly workers: WorkerRegistry;
+  /** Of the process that makes pictures: how to reach the store. */
+  readonly environment: NodeJS.ProcessEnv;
   readonly access: AccessMode;
   readonly locations: readonly string[] | null;
   readonly batchSize: number;
@@ -66,11 +76,22 @@ export async function createDashboard(options: DashboardOptions): Promise<Dashbo
     onChange: (run) => announce(run, hub, committed),
   });
   const home = options.resolver.open(options.homeUri);
-  const services: Services = { ...options, home, catalogue, hub, idempotency: new Idempotency(home) };
+  const register = createMetricsRegister();
+  createFleetMetrics({ queues: options.queues, workers: options.workers, register });
+  const services: Services = {
+    ...options,
+    home,
+    catalogue,
+    hub,
+    register,
+    fleet: new FleetView(options.workers, options.queues),
+    pictures: new PictureHost(options),
+    idempotency: new Idempotency(home),
+  };
   const watcher = new QueueWatcher(options.queues, catalogue, hub);
   const app = await createApp(services);
   app.addHook('onClose', async () => {
-    await Promise.all([catalogue.close(), watcher.close()]);
+    await Promise.all([catalogue.close(), watcher.close(), services.pictures.close()]);
   });
   await app.ready();
   await catalogue.start();
@@ -111,6 +132,7 @@ async function createApp(services: Services): Promise<FastifyInstance> {
   app.server.maxConnections = CONNECTIONS_MAX;
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
+  registerHttpMetrics(app, services.register, services.hub);
   await registerGuard(app, services.access);
   await registerOpenapi(app);
   const pages = new PageRenderer(await registerAssets(app), services.access);
@@ -120,12 +142,14 @@ async function createApp(services: Services): Promise<FastifyInstance> {
       registerRunRoutes(api, services);
       registerResultRoutes(api, services);
       registerEventsRoute(api, services);
+      registerWorkerRoutes(api, services);
       api.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
     },
     { prefix: '/api/v1' },
   );
   await app.register(async (scope) => registerPages(scope, services, pages));
   await registerQueueBoard(app, services);
+  registerMetricsRoute(app, services.register);
   return app;
 }
 

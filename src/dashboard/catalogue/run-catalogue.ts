@@ -183,8 +183,8 @@ export class RunCatalogue {
   }
 }
 
-function searchText({ run, source, out, kind }: RunIndexEntry): string {
-  return `${run} ${source} ${out} ${kind}`.toLowerCase();
+function searchText({ run, source, out, kind, submittedBy = '' }: RunIndexEntry): string {
+  return `${run} ${source} ${out} ${kind} ${submittedBy}`.toLowerCase();
 }
 
 /** @throws ImagemillError RUN_NOT_FOUND where the run is none of its kind */

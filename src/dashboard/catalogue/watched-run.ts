@@ -122,7 +122,7 @@ export class WatchedRun {
       source,
       out,
       createdAt,
-      submittedBy: null,
+      submittedBy: this.entry.submittedBy ?? null,
       items: done?.items ?? null,
       total,
       errors: done?.errors ?? null,

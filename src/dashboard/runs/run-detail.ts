@@ -15,10 +15,9 @@ const READ_BUDGET_MS = 150;
 export async function runDetail(watched: WatchedRun): Promise<RunDetail> {
   await withinBudget(watched.refreshWhole());
   const [document, failure] = await Promise.all([readDocument(watched), readFailure(watched)]);
-  const overview = watched.overview();
   const { summary, commits } = watched;
   return {
-    overview: { ...overview, submittedBy: submitterOf(document) ?? overview.submittedBy },
+    overview: watched.overview(),
     document: document === null ? null : withoutModel(document),
     model: modelOf(document),
     failure,
@@ -86,10 +85,4 @@ function modelOf(document: Run | null): RunDetail['model'] {
   if (model === undefined) return null;
   const { uri, architecture, classes, digest } = model;
   return { uri, architecture, classes, digest };
-}
-
-/** Runs of earlier versions do not say. */
-function submitterOf(document: Run | null): string | null {
-  const submitter: unknown = (document as { submittedBy?: unknown } | null)?.submittedBy;
-  return typeof submitter === 'string' ? submitter : null;
 }

@@ -2,7 +2,7 @@ import { ulid } from 'ulid';
 import type { Submitted } from '../../contract/api/runs.ts';
 import type { SubmitRun } from '../../contract/api/submit.ts';
 import { isTrainRun } from '../../contract/run.ts';
-import type { SubmittedRun } from '../../producer/create-run.ts';
+import type { RunIdentity, SubmittedRun } from '../../producer/create-run.ts';
 import { enqueueRun } from '../../producer/enqueue-run.ts';
 import { enqueueTrain } from '../../producer/enqueue-train.ts';
 import { submitClassify } from '../../producer/submit-classify.ts';
@@ -15,6 +15,8 @@ import type { Services } from '../services.ts';
 export interface SubmitContext {
   /** Who submits. */
   readonly submittedBy: string;
+  /** Chosen beforehand by who may have to repeat this. */
+  readonly identity?: RunIdentity | undefined;
   readonly now?: Date;
 }
 
@@ -29,7 +31,7 @@ export async function submitRun(
 ): Promise<Submitted> {
   const now = context.now ?? new Date();
   checkLocations(request, services.locations, services.resolver);
-  const { run, ledger, created } = await create(request, services, now);
+  const { run, ledger, created } = await create(request, services, context, now);
   if ((await ledger.state()) !== 'done') {
     const { priority } = request;
     if (isTrainRun(run)) {
@@ -44,8 +46,14 @@ export async function submitRun(
   return { run: run.run, out: ledger.out, created };
 }
 
-function create(request: SubmitRun, services: Services, now: Date): Promise<SubmittedRun> {
+function create(
+  submitted: SubmitRun,
+  services: Services,
+  { submittedBy, identity }: SubmitContext,
+  now: Date,
+): Promise<SubmittedRun> {
   const { resolver, index } = services;
+  const request = { ...submitted, submittedBy, identity };
   if (request.kind === 'classify') {
     const batchSize = request.batchSize ?? services.batchSize;
     return submitClassify({ ...request, source: sourceOf(request), batchSize }, resolver, index, now);
