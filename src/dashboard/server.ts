@@ -13,8 +13,8 @@ import type { WorkerRegistry } from '../queue/worker-registry.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { createMetricsRegister } from '../telemetry/metrics.ts';
 import type { AccessMode } from './access/access-policy.ts';
+import { createFaultAnswer, type FaultAnswer } from './answer-fault.ts';
 import { registerGuard } from './access/guard.ts';
-import { isSafe } from './access/request-origin.ts';
 import { Idempotency } from './api/idempotency.ts';
 import { registerEventsRoute } from './api/events-route.ts';
 import { registerOpenapi } from './api/openapi.ts';
@@ -28,11 +28,9 @@ import { QueueWatcher } from './live/queue-watcher.ts';
 import { createFleetMetrics } from './metrics/fleet-metrics.ts';
 import { registerHttpMetrics, registerMetricsRoute } from './metrics/http-metrics.ts';
 import { registerAssets } from './pages/assets.ts';
-import { faultPage } from './pages/fault-page.ts';
-import { PageRenderer, wantsPage } from './pages/render.ts';
+import { PageRenderer } from './pages/render.ts';
 import { registerPages } from './pages/routes.ts';
 import { PictureHost } from './pictures/picture-host.ts';
-import { problemOf } from './problem.ts';
 import { registerQueueBoard } from './queues/queue-board.ts';
 import type { Services } from './services.ts';
 import { FleetView } from './workers/fleet-view.ts';
@@ -41,7 +39,6 @@ const BODY_BYTES_MAX = 1_048_576;
 const PARAM_CHARS_MAX = 512;
 const REQUEST_TIMEOUT_MS = 30_000;
 const CONNECTIONS_MAX = 2_000;
-const STATUS_FAULT = 500;
 
 export interface DashboardOptions {
   readonly resolver: StoreResolver;
@@ -133,10 +130,13 @@ async function createApp(services: Services): Promise<FastifyInstance> {
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   registerHttpMetrics(app, services.register, services.hub);
-  await registerGuard(app, services.access);
+  let pages: PageRenderer | undefined;
+  const answer = createFaultAnswer(() => pages ?? new PageRenderer('/assets', services.access));
+  await registerGuard(app, services.access, answer);
+  answerFaults(app, answer);
   await registerOpenapi(app);
-  const pages = new PageRenderer(await registerAssets(app), services.access);
-  answerFaults(app, pages);
+  const renderer = new PageRenderer(await registerAssets(app), services.access);
+  pages = renderer;
   await app.register(
     async (api) => {
       registerRunRoutes(api, services);
@@ -147,27 +147,14 @@ async function createApp(services: Services): Promise<FastifyInstance> {
     },
     { prefix: '/api/v1' },
   );
-  await app.register(async (scope) => registerPages(scope, services, pages));
+  await app.register(async (scope) => registerPages(scope, services, renderer));
   await registerQueueBoard(app, services);
   registerMetricsRoute(app, services.register);
   return app;
 }
 
-function answerFaults(app: FastifyInstance, pages: PageRenderer): void {
-  app.setErrorHandler<FastifyError>((error, request, reply) => {
-    const problem = problemOf(error);
-    const facts = { method: request.method, url: request.url, code: problem.code, status: problem.status };
-    if (problem.status >= STATUS_FAULT) request.log.error({ err: error, ...facts }, 'request failed');
-    else request.log.warn({ ...facts, detail: problem.detail }, 'request refused');
-    if (!wantsPage(request)) {
-      return reply.code(problem.status).type('application/problem+json').send(problem);
-    }
-    if (problem.code === 'UNAUTHENTICATED' && isSafe(request.method)) {
-      return reply.redirect(`/login?${new URLSearchParams({ next: request.url }).toString()}`);
-    }
-    const content = { title: problem.title, body: faultPage(problem) };
-    return pages.send(request, reply, content, problem.status);
-  });
+function answerFaults(app: FastifyInstance, answer: FaultAnswer): void {
+  app.setErrorHandler<FastifyError>((error, request, reply) => answer(error, request, reply));
   app.setNotFoundHandler((request) => {
     throw new ImagemillError(
       'PAGE_NOT_FOUND',
