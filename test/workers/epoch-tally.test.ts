@@ -60,9 +60,7 @@ describe('the tally of an epoch', () => {
     tally.step({ step: 10, totals: totals(10) }, false);
     tally.step({ step: 15, totals: totals(15) }, true);
     tally.epoch(draft(20), false);
-    expect(observer.steps).toEqual([
-      { steps: 5, images: 5 * BATCH, seconds: 10, dataWaitSeconds: 2.5 },
-    ]);
+    expect(observer.steps).toEqual([{ steps: 5, images: 5 * BATCH, seconds: 10, dataWaitSeconds: 2.5 }]);
     expect(observer.outcomes).toEqual(['lost_race']);
   });
 
