@@ -11,6 +11,7 @@ import type { StoreResolver } from '../storage/object-store.ts';
 import type { RunIndex } from '../storage/run-index.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { AccessMode } from './access/access-policy.ts';
+import { allowedRoots } from './access/allowed-locations.ts';
 import { registerGuard } from './access/guard.ts';
 import { isSafe } from './access/request-origin.ts';
 import { Idempotency } from './api/idempotency.ts';
@@ -19,9 +20,10 @@ import { registerOpenapi } from './api/openapi.ts';
 import { registerResultRoutes } from './api/results-routes.ts';
 import { registerRunRoutes } from './api/runs-routes.ts';
 import { RunCatalogue } from './catalogue/run-catalogue.ts';
-import type { WatchedRun } from './catalogue/watched-run.ts';
+import { answerUnreadable, answerUnroutable } from './framework-faults.ts';
 import { LiveHub } from './live/live-hub.ts';
 import { QueueWatcher } from './live/queue-watcher.ts';
+import { RunAnnouncer } from './live/run-announcer.ts';
 import { registerAssets } from './pages/assets.ts';
 import { faultPage } from './pages/fault-page.ts';
 import { PageRenderer, wantsPage } from './pages/render.ts';
@@ -32,9 +34,13 @@ import type { Services } from './services.ts';
 
 const BODY_BYTES_MAX = 1_048_576;
 const PARAM_CHARS_MAX = 512;
+const URL_CHARS_LOGGED = 1_024;
 const REQUEST_TIMEOUT_MS = 30_000;
 const CONNECTIONS_MAX = 2_000;
 const STATUS_FAULT = 500;
+const STATUS_UNAVAILABLE = 503;
+const RETRY_AFTER_SECONDS = 5;
+const KEYS_INTERVAL_MS = 3_600_000;
 
 export interface DashboardOptions {
   readonly resolver: StoreResolver;
@@ -58,41 +64,45 @@ export interface Dashboard {
 /** Builds the dashboard: API, pages, live events, queues and metrics behind one guard. */
 export async function createDashboard(options: DashboardOptions): Promise<Dashboard> {
   const hub = new LiveHub();
-  const committed = new Map<string, number>();
+  const announcer = new RunAnnouncer(hub);
+  const { index, resolver, logger } = options;
   const catalogue = new RunCatalogue({
-    index: options.index,
-    resolver: options.resolver,
-    logger: options.logger,
-    onChange: (run) => announce(run, hub, committed),
+    index,
+    resolver,
+    logger,
+    onChange: (run) => announcer.announce(run),
+    onForget: (run) => announcer.forget(run),
   });
-  const home = options.resolver.open(options.homeUri);
-  const services: Services = { ...options, home, catalogue, hub, idempotency: new Idempotency(home) };
-  const watcher = new QueueWatcher(options.queues, catalogue, hub);
+  const home = resolver.open(options.homeUri);
+  const idempotency = new Idempotency(home);
+  const locations = allowedRoots(options.locations, resolver);
+  const services: Services = { ...options, home, locations, catalogue, hub, idempotency };
   const app = await createApp(services);
-  app.addHook('onClose', async () => {
-    await Promise.all([catalogue.close(), watcher.close()]);
-  });
+  app.addHook('onClose', () => catalogue.close());
   await app.ready();
   await catalogue.start();
+  const watcher = new QueueWatcher(options.queues, catalogue, hub);
+  const sweeping = discardKeys(idempotency, logger);
   return {
     app,
     listen: (host, port) => listen(app, host, port),
-    close: () => app.close(),
+    close: async () => {
+      clearInterval(sweeping);
+      await app.close();
+      await watcher.close();
+    },
   };
 }
 
-/** Tells browsers of a run that was read again, and of commits that were not there before. */
-function announce(run: WatchedRun, hub: LiveHub, committed: Map<string, number>): void {
-  const id = run.entry.run;
-  hub.publish(`run:${id}`, () => ({ type: 'run', run: run.overview() }));
-  const count =
-    run.commits.commits.size +
-    run.epochs.epochs.length +
-    run.epochs.stepCommits.length +
-    (run.isLive ? 0 : 1);
-  if (committed.get(id) === count) return;
-  committed.set(id, count);
-  hub.publish(`committed:${id}`, () => ({ type: 'committed', run: id, count }));
+/** Now, and from time to time: every submission with a key leaves a record behind. */
+function discardKeys(idempotency: Idempotency, logger: Logger): NodeJS.Timeout {
+  const discard = () =>
+    void idempotency.discardExpired().catch((error: unknown) => {
+      const isEmpty = error instanceof ImagemillError && error.code === 'STORE_NOT_FOUND';
+      if (!isEmpty) logger.warn({ err: error }, 'old idempotency keys could not be removed');
+    });
+  discard();
+  return setInterval(discard, KEYS_INTERVAL_MS).unref();
 }
 
 async function createApp(services: Services): Promise<FastifyInstance> {
@@ -107,6 +117,8 @@ async function createApp(services: Services): Promise<FastifyInstance> {
     forceCloseConnections: true,
     routerOptions: { maxParamLength: PARAM_CHARS_MAX, ignoreTrailingSlash: true },
     exposeHeadRoutes: true,
+    frameworkErrors: answerUnroutable,
+    clientErrorHandler: answerUnreadable(services.logger),
   });
   app.server.maxConnections = CONNECTIONS_MAX;
   app.setValidatorCompiler(validatorCompiler);
@@ -117,6 +129,8 @@ async function createApp(services: Services): Promise<FastifyInstance> {
   answerFaults(app, pages);
   await app.register(
     async (api) => {
+      // JSON is all that the API reads.
+      api.removeContentTypeParser('text/plain');
       registerRunRoutes(api, services);
       registerResultRoutes(api, services);
       registerEventsRoute(api, services);
@@ -132,9 +146,17 @@ async function createApp(services: Services): Promise<FastifyInstance> {
 function answerFaults(app: FastifyInstance, pages: PageRenderer): void {
   app.setErrorHandler<FastifyError>((error, request, reply) => {
     const problem = problemOf(error);
-    const facts = { method: request.method, url: request.url, code: problem.code, status: problem.status };
+    const facts = {
+      method: request.method,
+      url: request.url.slice(0, URL_CHARS_LOGGED),
+      code: problem.code,
+      status: problem.status,
+    };
     if (problem.status >= STATUS_FAULT) request.log.error({ err: error, ...facts }, 'request failed');
     else request.log.warn({ ...facts, detail: problem.detail }, 'request refused');
+    if (problem.status === STATUS_UNAVAILABLE && problem.retryable) {
+      void reply.header('retry-after', String(RETRY_AFTER_SECONDS));
+    }
     if (!wantsPage(request)) {
       return reply.code(problem.status).type('application/problem+json').send(problem);
     }
