@@ -5,6 +5,9 @@ import { wantsPage, type PageRenderer } from './pages/render.ts';
 import { problemOf } from './problem.ts';
 
 const STATUS_FAULT = 500;
+const STATUS_UNAVAILABLE = 503;
+const RETRY_AFTER_SECONDS = 5;
+const URL_CHARS_LOGGED = 1_024;
 
 export type FaultAnswer = (thrown: unknown, request: FastifyRequest, reply: FastifyReply) => FastifyReply;
 
@@ -12,9 +15,13 @@ export type FaultAnswer = (thrown: unknown, request: FastifyRequest, reply: Fast
 export function createFaultAnswer(pages: () => PageRenderer): FaultAnswer {
   return (thrown, request, reply) => {
     const problem = problemOf(thrown);
-    const facts = { method: request.method, url: request.url, code: problem.code, status: problem.status };
+    const url = request.url.slice(0, URL_CHARS_LOGGED);
+    const facts = { method: request.method, url, code: problem.code, status: problem.status };
     if (problem.status >= STATUS_FAULT) request.log.error({ err: thrown, ...facts }, 'request failed');
     else request.log.warn({ ...facts, detail: problem.detail }, 'request refused');
+    if (problem.status === STATUS_UNAVAILABLE && problem.retryable) {
+      void reply.header('retry-after', String(RETRY_AFTER_SECONDS));
+    }
     if (!wantsPage(request)) {
       return reply.code(problem.status).type('application/problem+json').send(JSON.stringify(problem));
     }

@@ -14,6 +14,7 @@ import type { Logger } from '../telemetry/logger.ts';
 import { createMetricsRegister } from '../telemetry/metrics.ts';
 import type { AccessMode } from './access/access-policy.ts';
 import { createFaultAnswer, type FaultAnswer } from './answer-fault.ts';
+import { allowedRoots } from './access/allowed-locations.ts';
 import { registerGuard } from './access/guard.ts';
 import { Idempotency } from './api/idempotency.ts';
 import { registerEventsRoute } from './api/events-route.ts';
@@ -21,10 +22,11 @@ import { registerOpenapi } from './api/openapi.ts';
 import { registerResultRoutes } from './api/results-routes.ts';
 import { registerRunRoutes } from './api/runs-routes.ts';
 import { RunCatalogue } from './catalogue/run-catalogue.ts';
-import type { WatchedRun } from './catalogue/watched-run.ts';
 import { registerWorkerRoutes } from './api/workers-routes.ts';
+import { answerUnreadable, answerUnroutable } from './framework-faults.ts';
 import { LiveHub } from './live/live-hub.ts';
 import { QueueWatcher } from './live/queue-watcher.ts';
+import { RunAnnouncer } from './live/run-announcer.ts';
 import { createFleetMetrics } from './metrics/fleet-metrics.ts';
 import { registerHttpMetrics, registerMetricsRoute } from './metrics/http-metrics.ts';
 import { registerAssets } from './pages/assets.ts';
@@ -39,6 +41,7 @@ const BODY_BYTES_MAX = 1_048_576;
 const PARAM_CHARS_MAX = 512;
 const REQUEST_TIMEOUT_MS = 30_000;
 const CONNECTIONS_MAX = 2_000;
+const KEYS_INTERVAL_MS = 3_600_000;
 
 export interface DashboardOptions {
   readonly resolver: StoreResolver;
@@ -65,52 +68,56 @@ export interface Dashboard {
 /** Builds the dashboard: API, pages, live events, queues and metrics behind one guard. */
 export async function createDashboard(options: DashboardOptions): Promise<Dashboard> {
   const hub = new LiveHub();
-  const committed = new Map<string, number>();
+  const announcer = new RunAnnouncer(hub);
+  const { index, resolver, logger } = options;
   const catalogue = new RunCatalogue({
-    index: options.index,
-    resolver: options.resolver,
-    logger: options.logger,
-    onChange: (run) => announce(run, hub, committed),
+    index,
+    resolver,
+    logger,
+    onChange: (run) => announcer.announce(run),
+    onForget: (run) => announcer.forget(run),
   });
-  const home = options.resolver.open(options.homeUri);
+  const home = resolver.open(options.homeUri);
+  const idempotency = new Idempotency(home);
   const register = createMetricsRegister();
   createFleetMetrics({ queues: options.queues, workers: options.workers, register });
   const services: Services = {
     ...options,
     home,
+    locations: allowedRoots(options.locations, resolver),
     catalogue,
     hub,
     register,
+    idempotency,
     fleet: new FleetView(options.workers, options.queues),
     pictures: new PictureHost(options),
-    idempotency: new Idempotency(home),
   };
-  const watcher = new QueueWatcher(options.queues, catalogue, hub);
   const app = await createApp(services);
-  app.addHook('onClose', async () => {
-    await Promise.all([catalogue.close(), watcher.close(), services.pictures.close()]);
-  });
+  app.addHook('onClose', () => catalogue.close());
   await app.ready();
   await catalogue.start();
+  const watcher = new QueueWatcher(options.queues, catalogue, hub);
+  const sweeping = discardKeys(idempotency, logger);
   return {
     app,
     listen: (host, port) => listen(app, host, port),
-    close: () => app.close(),
+    close: async () => {
+      clearInterval(sweeping);
+      await app.close();
+      await Promise.all([watcher.close(), services.pictures.close()]);
+    },
   };
 }
 
-/** Tells browsers of a run that was read again, and of commits that were not there before. */
-function announce(run: WatchedRun, hub: LiveHub, committed: Map<string, number>): void {
-  const id = run.entry.run;
-  hub.publish(`run:${id}`, () => ({ type: 'run', run: run.overview() }));
-  const count =
-    run.commits.commits.size +
-    run.epochs.epochs.length +
-    run.epochs.stepCommits.length +
-    (run.isLive ? 0 : 1);
-  if (committed.get(id) === count) return;
-  committed.set(id, count);
-  hub.publish(`committed:${id}`, () => ({ type: 'committed', run: id, count }));
+/** Now, and from time to time: every submission with a key leaves a record behind. */
+function discardKeys(idempotency: Idempotency, logger: Logger): NodeJS.Timeout {
+  const discard = () =>
+    void idempotency.discardExpired().catch((error: unknown) => {
+      const isEmpty = error instanceof ImagemillError && error.code === 'STORE_NOT_FOUND';
+      if (!isEmpty) logger.warn({ err: error }, 'old idempotency keys could not be removed');
+    });
+  discard();
+  return setInterval(discard, KEYS_INTERVAL_MS).unref();
 }
 
 async function createApp(services: Services): Promise<FastifyInstance> {
@@ -125,6 +132,8 @@ async function createApp(services: Services): Promise<FastifyInstance> {
     forceCloseConnections: true,
     routerOptions: { maxParamLength: PARAM_CHARS_MAX, ignoreTrailingSlash: true },
     exposeHeadRoutes: true,
+    frameworkErrors: answerUnroutable,
+    clientErrorHandler: answerUnreadable(services.logger),
   });
   app.server.maxConnections = CONNECTIONS_MAX;
   app.setValidatorCompiler(validatorCompiler);
@@ -139,6 +148,8 @@ async function createApp(services: Services): Promise<FastifyInstance> {
   pages = renderer;
   await app.register(
     async (api) => {
+      // JSON is all that the API reads.
+      api.removeContentTypeParser('text/plain');
       registerRunRoutes(api, services);
       registerResultRoutes(api, services);
       registerEventsRoute(api, services);

@@ -1,4 +1,4 @@
-import type { RunDetail, ShardMap } from '../../contract/api/runs.ts';
+import { SHARD_MAP_MAX, type RunDetail, type ShardMap } from '../../contract/api/runs.ts';
 import { ImagemillError } from '../../contract/errors.ts';
 import type { Run } from '../../contract/run.ts';
 import type { WatchedRun } from '../catalogue/watched-run.ts';
@@ -14,15 +14,15 @@ const READ_BUDGET_MS = 150;
  */
 export async function runDetail(watched: WatchedRun): Promise<RunDetail> {
   await withinBudget(watched.refreshWhole());
-  const [document, failure] = await Promise.all([readDocument(watched), readFailure(watched)]);
-  const { summary, commits } = watched;
+  const document = await readDocument(watched);
+  const { summary, commits, failure } = watched;
   return {
     overview: watched.overview(),
     document: document === null ? null : withoutModel(document),
     model: modelOf(document),
     failure,
     shards: shardsOf(watched),
-    errorsByCode: summary?.errorsByCode ?? commits.errorsByCode,
+    errorsByCode: summary?.errorsByCode ?? { ...commits.errorsByCode },
     stages: watched.entry.kind === 'train' ? null : (summary?.stages ?? { ...commits.stages }),
     generations: summary?.generations ?? 0,
     actions: actionsFor(watched, summary?.errors ?? 0),
@@ -34,7 +34,8 @@ export async function shardMap(watched: WatchedRun): Promise<ShardMap> {
   await withinBudget(watched.refreshWhole());
   const { planned, planComplete } = shardsOf(watched) ?? { planned: 0, planComplete: false };
   const cells: string[] = [];
-  for (let shard = 0; shard < planned; shard += 1) cells.push(cellOf(watched, shard));
+  for (let shard = 0; shard < Math.min(planned, SHARD_MAP_MAX); shard += 1)
+    cells.push(cellOf(watched, shard));
   return { run: watched.entry.run, planned, planComplete, cells: cells.join('') };
 }
 
@@ -56,10 +57,13 @@ function shardsOf(watched: WatchedRun): RunDetail['shards'] {
   };
 }
 
-function withinBudget(work: Promise<void>): Promise<void> {
+/** Waits for reading that may take longer than a page may: it goes on in the background. */
+export function withinBudget(work: Promise<void>): Promise<void> {
   // A fault is the next reader's; here what is known is shown.
   const guarded = work.catch(() => {});
-  return Promise.race([guarded, new Promise<void>((resolve) => setTimeout(resolve, READ_BUDGET_MS).unref())]);
+  let timer: NodeJS.Timeout | undefined;
+  const budget = new Promise<void>((resolve) => (timer = setTimeout(resolve, READ_BUDGET_MS)));
+  return Promise.race([guarded, budget]).finally(() => clearTimeout(timer));
 }
 
 async function readDocument(watched: WatchedRun): Promise<Run | null> {
@@ -69,11 +73,6 @@ async function readDocument(watched: WatchedRun): Promise<Run | null> {
     if (error instanceof ImagemillError) return null;
     throw error;
   }
-}
-
-function readFailure(watched: WatchedRun): Promise<RunDetail['failure']> {
-  if (watched.state === 'done' || watched.state === 'unreadable') return Promise.resolve(null);
-  return watched.ledger.findFailure().catch(() => null);
 }
 
 function withoutModel({ model: _model, ...document }: Run): RunDetail['document'] {
