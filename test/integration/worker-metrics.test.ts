@@ -60,7 +60,7 @@ async function addWorkerWith(variables: Record<string, string>, ...args: string[
   return { worker, url, metrics: () => scrape(`${url}/metrics`), report };
 }
 
-const summaryOf = <S>(out: string): S => JSON.parse(readFileSync(join(out, 'summary.json'), 'utf8')) as S;
+const summaryOf = (out: string): unknown => JSON.parse(readFileSync(join(out, 'summary.json'), 'utf8'));
 
 describe('a worker with a port for metrics', { timeout: 120_000 }, () => {
   it('has figures that agree exactly with the summary of the run that it did', async () => {
@@ -70,7 +70,7 @@ describe('a worker with a port for metrics', { timeout: 120_000 }, () => {
     const args = ['classify', photos, '--model', workspace.model, '--out', out, '--json'];
     const run = await runCli([...args, '--shard-size', '8', '--batch-size', '5'], env);
     expect(run.code).toBe(3);
-    const summary = summaryOf<Summary>(out);
+    const summary = summaryOf(out) as Summary;
     expect(summary).toMatchObject({ items: PHOTOS, errors: BROKEN, shards: 4 });
     const found = await metrics();
     expect(found).toMatchObject({
@@ -132,7 +132,7 @@ describe('a worker with a port for metrics', { timeout: 120_000 }, () => {
         expect.objectContaining({ queue: 'train', shard: null, items: 25 * 16 }),
       ]);
       expect((await run.result).code).toBe(0);
-      const summary = summaryOf<TrainSummary>(out);
+      const summary = summaryOf(out) as TrainSummary;
       const commits = epochCommits(out);
       const seconds = commits.reduce((sum, commit) => sum + commit.seconds, 0);
       const found = await metrics();
