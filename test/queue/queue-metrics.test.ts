@@ -55,7 +55,7 @@ describe('the figures of the queues', () => {
       bad: () => Promise.reject(new Error('bad')),
       slow: () => new Promise(() => {}),
     };
-    const worker = new Worker(QUEUES.classify, (job) => outcomes[job.name]?.(), {
+    const worker = new Worker(QUEUES.classify, async (job) => outcomes[job.name]?.(), {
       connection: redisOptions({ redisUrl: redis.url }, 'worker'),
       prefix,
       concurrency: 1,

@@ -75,7 +75,7 @@ describe('the registry of workers', () => {
     expect(remainingMs).toBeLessThanOrEqual(KEPT_MS);
     await direct.pexpire(`${prefix}:worker:a`, 0);
     expect(await names()).toEqual(['b']);
-    expect(await direct.zrange(`${prefix}:workers`, 0, -1)).toEqual(['b']);
+    expect(await direct.zrevrange(`${prefix}:workers`, 0, -1)).toEqual(['b']);
   });
 
   it('leaves out what it cannot read', async () => {
@@ -173,7 +173,7 @@ it('needs no more than the users of infra/redis/users.acl may', async () => {
     await admin.connect();
     await admin.del('imagemill:worker:a');
     expect((await asProducer.list()).map(({ name }) => name)).toEqual(['b']);
-    expect(await admin.zrange('imagemill:workers', 0, -1)).toEqual(['b']);
+    expect(await admin.zrevrange('imagemill:workers', 0, -1)).toEqual(['b']);
     const elsewhere = new WorkerRegistry({ redisUrl: production.urlOf('worker'), prefix: 'other' });
     await expect(elsewhere.report(fakeReport())).rejects.toMatchObject({ code: 'REDIS_REFUSED' });
     await elsewhere.close();

@@ -1,6 +1,6 @@
 import { Gauge } from 'prom-client';
 import { once } from 'node:events';
-import { request } from 'node:http';
+import { request, type IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createMetricsRegister, type MetricsRegister } from '../../src/telemetry/metrics.ts';
@@ -24,7 +24,7 @@ afterEach(() => server.close());
 
 async function statusOf(path: string, method = 'GET'): Promise<number | undefined> {
   const sent = request(`${server.url}${path}`, { method }).end();
-  const [response] = (await once(sent, 'response')) as [import('node:http').IncomingMessage];
+  const [response] = (await once(sent, 'response')) as [IncomingMessage];
   response.resume();
   return response.statusCode;
 }
