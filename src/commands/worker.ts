@@ -59,7 +59,11 @@ async function serve(
 export async function dev(context: Context, options: LocalWorkerOptions): Promise<number> {
   const shared = sharedQueue(context);
   const redis = shared === null ? await startEmbeddedRedis() : null;
-  const target = shared ?? { redisUrl: redis?.url ?? '', prefix: context.settings.queuePrefix };
+  const target = shared ?? {
+    redisUrl: redis?.url ?? '',
+    prefix: context.settings.queuePrefix,
+    telemetry: context.queueTelemetry,
+  };
   await checkRedis(target, target.prefix);
   const running = await startLocalWorker(context, target, options);
   context.stdout.write(

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { ImagemillError } from '../contract/errors.ts';
 import { readRedisTls, type RedisTls } from './redis-tls.ts';
 import { redisUrlFault, withoutUserInfo } from './redis-url.ts';
+import { tracingSettings, tracingVariables, type TracingSettings } from './tracing-settings.ts';
 
 const flag = z
   .enum(['1', '0', 'true', 'false', 'yes', 'no'])
@@ -69,6 +70,8 @@ const environmentSchema = z.object({
   IMAGEMILL_SHARD_ATTEMPTS: count(1, 100).default(5),
   /** How long a worker's claim on a job outlives its last sign of life. */
   IMAGEMILL_LOCK_MS: count(1_000, 600_000).default(10_000),
+
+  ...tracingVariables,
 });
 
 type Variables = z.infer<typeof environmentSchema>;
@@ -95,6 +98,8 @@ export interface Settings {
   readonly logLevel: Variables['IMAGEMILL_LOG_LEVEL'];
   readonly s3: S3Settings;
   readonly worker: WorkerSettings;
+  /** Undefined: no traces. */
+  readonly tracing: TracingSettings | undefined;
 }
 
 export interface WorkerSettings {
@@ -148,6 +153,7 @@ export function readSettings(env: Record<string, string | undefined>): Settings 
       shardAttempts: vars.IMAGEMILL_SHARD_ATTEMPTS,
       lockMs: vars.IMAGEMILL_LOCK_MS,
     },
+    tracing: tracingSettings(vars),
   };
 }
 

@@ -140,6 +140,8 @@ describe('the processor of an epoch', () => {
     expect(at.addEpochJob).toHaveBeenCalledExactlyOnceWith(
       { run: tinyTrainRun().run, out: at.ledger.out, epoch: 2, generation: 4, priority: 100 },
       7,
+      0,
+      undefined,
     );
   });
 
