@@ -10,7 +10,7 @@ setUp({ tests: true });
 /** @type {[name: string, command: string[]][]} */
 const checks = [
   ['build', ['node', 'scripts/build.mjs']],
-  ['types', ['npx', 'tsc', '--noEmit', '-p', 'tsconfig.json']],
+  ['types', ['npm', 'run', '-s', 'typecheck']],
   ['lint', ['npx', 'oxlint', '--type-aware', '--deny-warnings']],
   ['format', ['npx', 'prettier', '--check', '--log-level', 'warn', '.']],
   ['unused', ['npx', 'knip']],

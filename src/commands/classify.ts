@@ -14,6 +14,7 @@ import type { Context } from './context.ts';
 import { describeRun, runReport } from './print.ts';
 import { ProgressLine } from './progress-line.ts';
 import { openSubmission } from './submission.ts';
+import { submittedByUser } from './submitted-by.ts';
 import { checkQueues, withQueues } from './with-queues.ts';
 
 export interface ClassifyOptions {
@@ -78,6 +79,7 @@ function requestOf(
     format: options.format,
     embeddings: options.embeddings,
     fresh: options.new,
+    submittedBy: submittedByUser(),
   };
 }
 

@@ -9,6 +9,7 @@ import { runToEnd } from './classify.ts';
 import type { Context } from './context.ts';
 import { number, percent, textOf } from './print.ts';
 import { openSubmission } from './submission.ts';
+import { submittedByUser } from './submitted-by.ts';
 import { checkQueues } from './with-queues.ts';
 
 /** Classes named on the terminal; the file has all. */
@@ -37,6 +38,7 @@ export async function evaluate(context: Context, dataset: string, options: Evalu
     out: options.out ?? `${context.settings.home.replace(/\/$/, '')}/evaluations/${ulid()}/`,
     crops: options.crops,
     batchSize: options.batchSize ?? context.settings.worker.batchSize,
+    submittedBy: submittedByUser(),
   };
   const { run, ledger } = await submission.during(() =>
     submitEvaluate(request, context.resolver, context.index),

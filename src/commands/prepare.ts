@@ -13,6 +13,7 @@ import { runToEnd } from './classify.ts';
 import type { Context } from './context.ts';
 import { duration, number, textOf } from './print.ts';
 import { openSubmission } from './submission.ts';
+import { submittedByUser } from './submitted-by.ts';
 import { checkQueues } from './with-queues.ts';
 
 /** Names of classes in a warning, at most. */
@@ -60,6 +61,7 @@ export async function prepare(context: Context, source: string, options: Prepare
     valFraction: options.valFraction,
     seed: options.seed,
     fresh: options.new,
+    submittedBy: submittedByUser(),
   };
   const { run, ledger, created } = await submission.during(() =>
     submitPrepare(request, context.resolver, context.index),

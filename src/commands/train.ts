@@ -19,6 +19,7 @@ import type { Context } from './context.ts';
 import { percent } from './print.ts';
 import { ProgressLine } from './progress-line.ts';
 import { openSubmission } from './submission.ts';
+import { submittedByUser } from './submitted-by.ts';
 import { describeTrainRun, trainReport } from './train-report.ts';
 import { checkQueues, withQueues } from './with-queues.ts';
 
@@ -63,6 +64,7 @@ export async function train(context: Context, dataset: string, options: TrainOpt
     checkpointSteps: options.checkpointSteps,
     keepCheckpoints: options.keepCheckpoints,
     fresh: options.new,
+    submittedBy: submittedByUser(),
   };
   const { run, ledger, created } = await submission.during(() =>
     submitTrain(request, context.resolver, context.index),

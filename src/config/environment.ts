@@ -34,6 +34,11 @@ const environmentSchema = z.object({
   XDG_STATE_HOME: z.string().optional(),
   IMAGEMILL_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('warn'),
 
+  /** Of the dashboard: whoever bears it may do everything there; required where others can reach it. */
+  IMAGEMILL_TOKEN: z.string().optional(),
+  /** Whoever bears this one may look, and change nothing. */
+  IMAGEMILL_VIEWER_TOKEN: z.string().optional(),
+
   /** Endpoint of an S3-compatible server; AWS's own where it is unset. */
   IMAGEMILL_S3_ENDPOINT: z
     .url({ protocol: /^https?$/, error: 'expected http:// or https://' })
@@ -53,6 +58,9 @@ const environmentSchema = z.object({
   IMAGEMILL_S3_CONNECT_TIMEOUT_MS: count(100, 60_000).default(3_000),
   /** Longest silence of a connection in the middle of a request. */
   IMAGEMILL_S3_IDLE_TIMEOUT_MS: count(100, 600_000).default(30_000),
+
+  /** Of the driver's: which devices there are, and in which order; `cuda:0` is the first of them. */
+  CUDA_VISIBLE_DEVICES: z.string().optional(),
 
   /** Images fetched ahead per shard in progress. */
   IMAGEMILL_FETCH_CONCURRENCY: count(1, 1024).default(32),
@@ -98,8 +106,14 @@ export interface Settings {
   readonly logLevel: Variables['IMAGEMILL_LOG_LEVEL'];
   readonly s3: S3Settings;
   readonly worker: WorkerSettings;
+  readonly dashboard: DashboardSettings;
   /** Undefined: no traces. */
   readonly tracing: TracingSettings | undefined;
+}
+
+export interface DashboardSettings {
+  readonly token: string | undefined;
+  readonly viewerToken: string | undefined;
 }
 
 export interface WorkerSettings {
@@ -115,6 +129,8 @@ export interface WorkerSettings {
   readonly watchdogMs: number;
   readonly shardAttempts: number;
   readonly lockMs: number;
+  /** CUDA_VISIBLE_DEVICES; undefined: all of them, in the driver's order */
+  readonly visibleGpus: string | undefined;
 }
 
 /**
@@ -152,8 +168,10 @@ export function readSettings(env: Record<string, string | undefined>): Settings 
       watchdogMs: vars.IMAGEMILL_WATCHDOG_MS,
       shardAttempts: vars.IMAGEMILL_SHARD_ATTEMPTS,
       lockMs: vars.IMAGEMILL_LOCK_MS,
+      visibleGpus: vars.CUDA_VISIBLE_DEVICES,
     },
     tracing: tracingSettings(vars),
+    dashboard: { token: vars.IMAGEMILL_TOKEN, viewerToken: vars.IMAGEMILL_VIEWER_TOKEN },
   };
 }
 

@@ -98,15 +98,19 @@ export const ERROR_CATALOGUE = {
   ),
 
   // Dashboard and API
-  REQUEST_INVALID: entry('use', false, 'The request to the API does not have the form its description gives.'),
-  UNAUTHENTICATED: entry('use', false, 'The request bears no token that this dashboard knows.'),
-  FORBIDDEN: entry('use', false, 'The role of who asks does not allow this, or the request is a foreign page\'s.'),
-  PAGE_NOT_FOUND: entry('use', false, 'There is nothing at this address of the dashboard.'),
-  IDEMPOTENCY_KEY_REUSED: entry(
+  REQUEST_INVALID: entry(
     'use',
     false,
-    'Another request was made with the same idempotency key.',
+    'The request to the API does not have the form its description gives.',
   ),
+  UNAUTHENTICATED: entry('use', false, 'The request bears no token that this dashboard knows.'),
+  FORBIDDEN: entry(
+    'use',
+    false,
+    "The role of who asks does not allow this, or the request is a foreign page's.",
+  ),
+  PAGE_NOT_FOUND: entry('use', false, 'There is nothing at this address of the dashboard.'),
+  IDEMPOTENCY_KEY_REUSED: entry('use', false, 'Another request was made with the same idempotency key.'),
   LOCATION_REFUSED: entry('use', false, 'This dashboard takes no runs that read or write at this location.'),
   OVERLOADED: entry('service', true, 'More is asked at once than the limit allows.'),
 
@@ -148,6 +152,11 @@ export const ERROR_CATALOGUE = {
   ENGINE_FAILED: entry('run', true, 'The engine failed on a batch.'),
   COMPUTE_DIED: entry('run', true, 'The compute process ended in the middle of a shard.'),
   COMPUTE_HUNG: entry('run', true, 'The compute process made no progress within the limit and was killed.'),
+  PICTURES_BUSY: entry(
+    'service',
+    true,
+    'More pictures are asked for than the dashboard can make: ask again in a while.',
+  ),
   SHARDS_FAILED: entry('run', false, 'Some shards failed in every attempt.'),
   RUN_CANCELLED: entry('run', false, 'The run was cancelled.'),
   SHUTDOWN: entry('run', true, 'The worker is stopping; the shard goes back to the queue.'),

@@ -8,6 +8,8 @@ import { PART_FORMATS } from './rows.ts';
 
 export const TOP_K_MAX = 1_000;
 export const BATCH_SIZE_MAX = 4_096;
+export const VAL_FRACTION_MAX = 0.9;
+export const SHORT_SIDE_MAX = 4_096;
 
 export const sourceSpecSchema = z.object({
   uri: z.string().min(1),
@@ -62,9 +64,9 @@ export const prepareSpecSchema = z.object({
   source: sourceSpecSchema,
   shardSize: z.number().int().min(1).max(SHARD_SIZE_MAX),
   /** The shorter side becomes so many pixels; smaller images are kept as they are. */
-  shortSide: z.number().int().min(1).max(4_096),
+  shortSide: z.number().int().min(1).max(SHORT_SIDE_MAX),
   encoding: z.enum(['jpeg', 'png']),
-  valFraction: z.number().min(0).max(0.9),
+  valFraction: z.number().min(0).max(VAL_FRACTION_MAX),
   /** Decides the split. */
   seed: z.number().int().nonnegative(),
 });
@@ -92,6 +94,13 @@ export const runSpecSchema = z.discriminatedUnion('kind', [
 ]);
 export type RunSpec = z.infer<typeof runSpecSchema>;
 
+/** Who submitted a run, as `user@host` or a name of an API's own: text without control and format characters. */
+export const submittedBySchema = z
+  .string()
+  .min(1)
+  .max(200)
+  .regex(/^\P{C}*$/u, 'expected printable text');
+
 export const RUN_KINDS = ['classify', 'evaluate', 'prepare', 'train'] as const;
 
 /** `<out>/run.json`: written once, never changed. */
@@ -109,6 +118,7 @@ export const runDocument = defineDocument('run', 1, {
    */
   fencing: z.enum(['conditional-put', 'redis']),
   versions: z.object({ imagemill: z.string(), node: z.string() }),
+  submittedBy: submittedBySchema.optional(),
 });
 
 export type Run = z.infer<typeof runDocument.schema>;
@@ -158,6 +168,7 @@ export const runIndexEntry = defineDocument('run-index', 1, {
   out: z.string(),
   source: z.string(),
   createdAt: z.iso.datetime(),
+  submittedBy: submittedBySchema.optional(),
 });
 
 export type RunIndexEntry = z.infer<typeof runIndexEntry.schema>;

@@ -26,6 +26,7 @@ import { pruneSteps } from './prune-checkpoints.ts';
 import type { RunCache } from './run-cache.ts';
 import { newToken } from './token.ts';
 import { watchCancellation } from './watch-cancellation.ts';
+import { EpochTally, type EpochObserver } from './epoch-tally.ts';
 
 const PROGRESS_INTERVAL_MS = 1_000;
 
@@ -37,6 +38,8 @@ export interface TrainProcessorOptions {
   readonly turns: Pick<DeviceTurns, 'train'> | undefined;
   readonly attempts: number;
   readonly workerName: string;
+  /** Hears how far epochs are, and what became of them. */
+  readonly activity: EpochObserver;
   readonly logger: Logger;
 }
 
@@ -87,10 +90,9 @@ async function processEpoch(job: Job, signal: AbortSignal, options: EpochContext
   const cancellation = watchCancellation(runs, payload.out, signal);
   const work = async (): Promise<EpochOutcome> => {
     const epoch = await openEpoch(job, payload, options);
-    const { training } = epoch;
-    const commit =
-      (await training.findEpoch(payload.epoch)) ??
-      (await trainAndCommit(epoch, cancellation.signal, options));
+    const earlier = await epoch.training.findEpoch(payload.epoch);
+    if (earlier !== null) options.activity.epochEnded('skipped');
+    const commit = earlier ?? (await trainAndCommit(epoch, cancellation.signal, options));
     await goOn(epoch, commit, cancellation.signal, options);
     return { epoch: commit.epoch, top1Error: decidingError(commit) };
   };
@@ -151,22 +153,30 @@ async function trainAndCommit(
   signal: AbortSignal,
   options: EpochContext,
 ): Promise<EpochCommit> {
-  const { job, payload, training } = epoch;
+  const { job, payload, run, training } = epoch;
   const { token } = options;
   const task = { out: payload.out, epoch: payload.epoch, token };
+  const before = (await training.steps(payload.epoch)).at(-1);
+  const tally = new EpochTally(options.activity, job.id, run.spec.recipe.batchSize, before);
+  const report = throttledProgress(job);
   try {
     const draft = await withSpan('attempt', { 'imagemill.token': token }, () =>
       options.compute.run('train', task, {
         signal,
-        onProgress: throttledProgress(job),
-        onStep: (step) => commitStep(epoch, step, options),
+        onProgress: (progress) => {
+          tally.progress(progress);
+          report(progress);
+        },
+        onStep: (step) => commitStep(epoch, step, tally, options),
       }),
     );
-    return await commitEpoch(epoch, draft, options);
+    return await commitEpoch(epoch, draft, tally, options);
   } catch (error) {
     // Another attempt may have committed the epoch, and removed the checkpoint that this one was to start from.
     const standing = signal.aborted ? null : await training.findEpoch(payload.epoch).catch(() => null);
     if (standing === null) throw error;
+    // Ours may stand already, where what came after it failed.
+    if (standing.token !== token) options.activity.epochEnded('lost_race');
     const { code } = asImagemillError(error);
     options.logger.warn({ code, err: error }, 'the epoch was committed by another attempt meanwhile');
     return standing;
@@ -176,6 +186,7 @@ async function trainAndCommit(
 async function commitStep(
   { run, training }: Epoch,
   draft: StepDraft,
+  tally: EpochTally,
   { workerName, logger, token }: EpochContext,
 ): Promise<void> {
   const standing = await training.commitStep({
@@ -186,6 +197,7 @@ async function commitStep(
     committedAt: new Date().toISOString(),
     ...draft,
   });
+  tally.step(draft, standing.token === token);
   if (standing.token !== token) {
     // Another attempt came first with, by construction, the same state: ours is superfluous.
     await removeQuietly(training, [draft.checkpoint.key, draft.metrics.key], logger);
@@ -197,6 +209,7 @@ async function commitStep(
 async function commitEpoch(
   { run, training }: Epoch,
   draft: EpochDraft,
+  tally: EpochTally,
   { workerName, logger, span, token }: EpochContext,
 ): Promise<EpochCommit> {
   const standing = await withSpan('commit', { 'imagemill.token': token }, async (commitSpan) => {
@@ -212,6 +225,7 @@ async function commitEpoch(
     return stands;
   });
   const won = standing.token === token;
+  tally.epoch(draft, won);
   if (!won) {
     await removeQuietly(training, [draft.checkpoint.key, draft.metrics.key], logger);
   }

@@ -194,7 +194,9 @@ function expectShardSpans(collector: Collector, run: string): void {
     expect(children.map(({ name }) => name).toSorted()).toEqual(['attempt', 'commit']);
     expect(children.map(({ attributes }) => attributes['imagemill.token'])).toEqual([token, token]);
   }
-  expect(shards.map(({ attributes }) => attributes['imagemill.shard']).toSorted()).toEqual([0, 1, 2]);
+  expect(
+    shards.map(({ attributes }) => Number(attributes['imagemill.shard'])).toSorted((a, b) => a - b),
+  ).toEqual([0, 1, 2]);
 }
 
 describe('without a collector', () => {

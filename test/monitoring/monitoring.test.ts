@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { documentedMetrics } from '../support/documented-metrics.ts';
 import { findCompose } from '../support/fleet.ts';
 import { titleNeeding } from '../support/needs.ts';
 
@@ -33,13 +34,7 @@ const page = read('docs/monitoring.md');
 const panels = board.panels.filter(({ type }) => type !== 'row');
 const queries = panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr));
 
-/** Labels by metric, as the page tells them. */
-const metrics = new Map(
-  [...page.matchAll(/^\| `(imagemill_\w+)` +\| ([^|]*)\|.*$/gm)].map(([, name = '', labels = '']) => [
-    name,
-    [...labels.matchAll(/`(\w+)`/g)].map(([, label]) => label),
-  ]),
-);
+const metrics = documentedMetrics(page);
 const histograms = ['imagemill_job_seconds', 'imagemill_dashboard_http_seconds'];
 /** Prometheus adds these. */
 const ADDED_LABELS = ['instance', 'job'];
@@ -47,8 +42,8 @@ const ADDED_LABELS = ['instance', 'job'];
 const baseOf = (name: string) => histograms.find((base) => name === `${base}_bucket`) ?? name;
 const metricsIn = (text: string) =>
   new Set([...text.matchAll(/\bimagemill_\w+/g)].map(([name]) => baseOf(name)));
-const alerts = [...rules.matchAll(/^ *- alert: (\w+)$/gm)].map(([, name]) => name);
-const recorded = [...rules.matchAll(/^ *- record: (\S+)$/gm)].map(([, name]) => name);
+const alerts = [...rules.matchAll(/^ *- alert: (\w+)$/gm)].map(([, name = '']) => name);
+const recorded = [...rules.matchAll(/^ *- record: (\S+)$/gm)].map(([, name = '']) => name);
 
 function hasPromtool(): boolean {
   try {
@@ -77,7 +72,7 @@ describe('the page on monitoring', () => {
     const selectors = [...[rules, ...queries].join('\n').matchAll(/\b(imagemill_\w+)\{([^}]*)\}/g)];
     expect(selectors.length).toBeGreaterThan(10);
     for (const [selector, name = '', labels = ''] of selectors) {
-      const known = [...(metrics.get(baseOf(name)) ?? []), ...ADDED_LABELS];
+      const known = [...(metrics.get(baseOf(name))?.labels ?? []), ...ADDED_LABELS];
       for (const [, label] of labels.matchAll(/(\w+)[=!]/g)) expect(known, selector).toContain(label);
     }
   });
@@ -85,7 +80,7 @@ describe('the page on monitoring', () => {
   it('says what to do at every alert', () => {
     const rows = [...page.matchAll(/^\| `(Imagemill\w+)` +\|[^|]+\| *(\S[^|]+\S) *\|$/gm)];
     expect(alerts.length).toBeGreaterThan(10);
-    expect(rows.map(([, name]) => name).toSorted()).toEqual(alerts.toSorted());
+    expect(rows.map(([, name = '']) => name).toSorted()).toEqual(alerts.toSorted());
     for (const [, , advice = ''] of rows) expect(advice.length).toBeGreaterThan(30);
   });
 });

@@ -38,8 +38,12 @@ describe('while traces are on', () => {
   });
 
   it('a fault is told with its code, and what is none is not', async () => {
-    const fail = (error: Error, faultOf?: () => null) =>
-      withSpan('work', {}, () => Promise.reject(error), faultOf === undefined ? {} : { faultOf });
+    const fail = (error: Error, faultOf?: () => null) => {
+      const work = async (): Promise<never> => {
+        throw error;
+      };
+      return withSpan('work', {}, work, faultOf === undefined ? {} : { faultOf });
+    };
     await expect(fail(new ImagemillError('STORE_FULL', 'no room'))).rejects.toThrow('no room');
     await expect(fail(new TypeError('oops'))).rejects.toThrow('oops');
     await expect(fail(new Error('waits'), () => null)).rejects.toThrow('waits');

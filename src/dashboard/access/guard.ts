@@ -65,8 +65,7 @@ export async function registerGuard(app: FastifyInstance, mode: AccessMode): Pro
         bearsToken: authorization !== null,
       }),
     );
-    const needed =
-      request.routeOptions.config.access ?? (isSafe(request.method) ? 'viewer' : 'operator');
+    const needed = request.routeOptions.config.access ?? (isSafe(request.method) ? 'viewer' : 'operator');
     request.identity = identify(request, mode, authorization);
     if (needed === 'public') return;
     authorize(request.identity, needed, reply);

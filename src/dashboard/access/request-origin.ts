@@ -52,5 +52,7 @@ function hostOf(origin: string): string | null {
  */
 export function hostFault(host: string | undefined): string | null {
   const name = host === undefined ? '' : host.replace(/:\d{1,5}$/, '');
-  return isLoopback(name) ? null : `expected a request to 127.0.0.1 or localhost, got one to ${host ?? 'no host'}`;
+  return isLoopback(name)
+    ? null
+    : `expected a request to 127.0.0.1 or localhost, got one to ${host ?? 'no host'}`;
 }

@@ -35,7 +35,7 @@ export class EpochReader {
 
   async #readCommits(): Promise<void> {
     let epoch = (this.epochs.at(-1)?.epoch ?? 0) + 1;
-    for (let next = await this.#training.findEpoch(epoch); next !== null; ) {
+    for (let next = await this.#training.findEpoch(epoch); next !== null;) {
       this.epochs.push(next);
       epoch += 1;
       next = await this.#training.findEpoch(epoch);

@@ -112,11 +112,7 @@ export class WatchedRun {
     const done = this.#done();
     const total = this.plan?.items ?? (this.planned?.complete === true ? this.planned.items : null);
     const progress =
-      this.state === 'done'
-        ? 1
-        : total === null || total === 0
-          ? 0
-          : Math.min(1, (done?.items ?? 0) / total);
+      this.state === 'done' ? 1 : total === null || total === 0 ? 0 : Math.min(1, (done?.items ?? 0) / total);
     if (done !== null && this.isLive) this.#rate.add(done.items, this.#now());
     const imagesPerSecond = this.#imagesPerSecond();
     return {

@@ -76,7 +76,7 @@ export class LiveHub {
   listen(
     listener: Listener,
     lastEventId?: string,
-  ): { readonly missed: readonly SentEvent[]; stop(): void } {
+  ): { readonly missed: readonly SentEvent[]; readonly stop: () => void } {
     this.#listeners.add(listener);
     return {
       missed: lastEventId === undefined ? [] : this.#since(lastEventId),

@@ -1,14 +1,15 @@
 /** Entry of the compute process: takes attempts from the control process, does them, reports. */
-import { writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { readSettings } from '../../config/environment.ts';
+import { offerAsVictim } from '../../config/offer-as-victim.ts';
 import { asImagemillError, ImagemillError } from '../../contract/errors.ts';
 import { Semaphore } from '../../pipeline/batch/semaphore.ts';
 import { createDecoder } from '../../pipeline/decode/create-decoder.ts';
 import { createImagePreparer } from '../../pipeline/decode/prepare-image.ts';
 import { createStoreResolver } from '../../storage/resolver.ts';
 import { watchEventLoop } from '../../telemetry/event-loop-delay.ts';
+import { cpuSecondsOfThisProcess } from '../cpu-meter.ts';
 import { RunCache } from '../run-cache.ts';
 import { LoadedModels } from './loaded-models.ts';
 import type { FromCompute, PublishTask, ResultOf, StartMessage, ToCompute, WorkKind } from './protocol.ts';
@@ -17,7 +18,6 @@ import { probeAttempt, shardAttempt } from './shard-attempts.ts';
 import { TrainAttempts } from './train-attempts.ts';
 
 const PULSE_MS = 1_000;
-const OOM_SCORE_ADJUSTMENT = '500';
 
 const { values } = parseArgs({
   options: {
@@ -98,15 +98,6 @@ async function publish(task: PublishTask, signal: AbortSignal): Promise<ResultOf
   }
 }
 
-/** Where memory runs out, the kernel shall end this process and not the one that can replace it. */
-function offerAsVictim(): void {
-  try {
-    writeFileSync('/proc/self/oom_score_adj', OOM_SCORE_ADJUSTMENT);
-  } catch {
-    // Not a Linux, or not allowed: then the kernel chooses by size, which most often is the same.
-  }
-}
-
 process.on('message', (message: ToCompute) => {
   switch (message.type) {
     case 'start':
@@ -129,5 +120,14 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => {}
 
 offerAsVictim();
 const eventLoop = watchEventLoop();
-setInterval(() => send({ type: 'pulse', eventLoopDelayP99Ms: eventLoop.read().p99Ms }), PULSE_MS);
+setInterval(() => {
+  const { p99Ms, recentP99Ms } = eventLoop.read();
+  send({
+    type: 'pulse',
+    eventLoopDelayP99Ms: p99Ms,
+    recentDelayP99Ms: recentP99Ms,
+    residentBytes: process.memoryUsage.rss(),
+    cpuSeconds: cpuSecondsOfThisProcess(),
+  });
+}, PULSE_MS);
 send({ type: 'ready' });

@@ -1,0 +1,100 @@
+import { once } from 'node:events';
+import { EXIT, ImagemillError } from '../contract/errors.ts';
+import { accessMode, isLoopback } from '../dashboard/access/access-policy.ts';
+import { createDashboard, type Dashboard } from '../dashboard/server.ts';
+import { checkRedis } from '../queue/connection.ts';
+import { Queues, type QueueTarget } from '../queue/queues.ts';
+import type { Context } from './context.ts';
+import { sharedQueue } from './with-queues.ts';
+
+export interface DashboardCommandOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly proxyUserHeader?: string;
+  readonly proxyFrom: string[];
+  readonly operator: string[];
+  readonly allow: string[];
+}
+
+/** `imagemill dashboard`: pages, API, live events and metrics, until SIGINT or SIGTERM. */
+export async function dashboard(context: Context, options: DashboardCommandOptions): Promise<number> {
+  const target = sharedQueue(context);
+  if (target === null) {
+    throw new ImagemillError(
+      'USAGE',
+      'expected REDIS_URL, got none: a dashboard shows a shared queue (imagemill dev starts one on this machine)',
+    );
+  }
+  const access = accessModeOf(context, options);
+  await checkRedis(target, target.prefix);
+  const running = await startDashboard(context, target, { ...options, access });
+  try {
+    context.stderr.write(`dashboard at ${running.address}\n`);
+    await interrupted(context);
+  } finally {
+    await running.close();
+  }
+  return EXIT.done;
+}
+
+function accessModeOf({ settings }: Context, options: DashboardCommandOptions) {
+  return accessMode({
+    host: options.host,
+    ...settings.dashboard,
+    proxyUserHeader: options.proxyUserHeader,
+    proxyFrom: options.proxyFrom,
+    operators: options.operator,
+  });
+}
+
+export interface RunningDashboard {
+  /** `http://127.0.0.1:3000` */
+  readonly address: string;
+  close(): Promise<void>;
+}
+
+/** Starts a dashboard in this process. @throws ImagemillError USAGE where the port is taken */
+export async function startDashboard(
+  context: Context,
+  target: QueueTarget,
+  options: Pick<DashboardCommandOptions, 'host' | 'port' | 'allow'> & {
+    readonly access: Parameters<typeof createDashboard>[0]['access'];
+  },
+): Promise<RunningDashboard> {
+  const queues = new Queues(target);
+  let running: Dashboard | undefined;
+  try {
+    running = await createDashboard({
+      resolver: context.resolver,
+      index: context.index,
+      homeUri: context.settings.home,
+      queues,
+      access: options.access,
+      locations: locationsOf(options),
+      batchSize: context.settings.worker.batchSize,
+      logger: context.logger,
+    });
+    const address = await running.listen(options.host, options.port);
+    return {
+      address,
+      close: async () => {
+        await running?.close();
+        await queues.close();
+      },
+    };
+  } catch (error) {
+    await running?.close();
+    await queues.close();
+    throw error;
+  }
+}
+
+/** Whoever can reach only this machine could read its files anyway; others get object storage, unless told otherwise. */
+function locationsOf({ host, allow }: Pick<DashboardCommandOptions, 'host' | 'allow'>): string[] | null {
+  if (allow.length > 0) return allow;
+  return isLoopback(host) ? null : ['s3://'];
+}
+
+async function interrupted({ interrupted }: Context): Promise<void> {
+  if (!interrupted.aborted) await once(interrupted, 'abort');
+}

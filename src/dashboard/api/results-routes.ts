@@ -1,0 +1,122 @@
+import { Readable } from 'node:stream';
+import type { FastifyInstance } from 'fastify';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import { z } from 'zod';
+import { errorsPageSchema, resultsPageSchema, rowsQuerySchema } from '../../contract/api/runs.ts';
+import { trainingSchema } from '../../contract/api/training.ts';
+import { PART_FORMATS, type PartFormat } from '../../contract/rows.ts';
+import { errorBytes, resultBytes } from '../../pipeline/run-results.ts';
+import { resultLedgers } from '../../storage/generations.ts';
+import { requireKind } from '../catalogue/run-catalogue.ts';
+import { errorsPage, resultsPage } from '../runs/rows-page.ts';
+import { readTraining } from '../runs/training.ts';
+import type { Services } from '../services.ts';
+import { PROBLEMS } from './openapi.ts';
+import { runParams } from './runs-routes.ts';
+
+const CONTENT_TYPES: Record<PartFormat, string> = {
+  parquet: 'application/vnd.apache.parquet',
+  jsonl: 'application/jsonl',
+  csv: 'text/csv; charset=utf-8',
+};
+const noQuery = z.strictObject({});
+
+/** What runs have brought forth: rows, errors, curves; page by page, or as a file. */
+export function registerResultRoutes(app: FastifyInstance, services: Services): void {
+  const routes = app.withTypeProvider<ZodTypeProvider>();
+  const { catalogue, resolver } = services;
+  routes.get(
+    '/runs/:run/results',
+    {
+      schema: {
+        summary: 'Committed rows of a run that labels images',
+        params: runParams,
+        querystring: rowsQuerySchema,
+        response: { 200: resultsPageSchema, ...PROBLEMS },
+      },
+    },
+    async (request) => {
+      const watched = await catalogue.get(request.params.run);
+      return resultsPage(await watched.document(), watched.ledger, resolver, request.query);
+    },
+  );
+  routes.get(
+    '/runs/:run/errors',
+    {
+      schema: {
+        summary: 'Items that could not be labelled',
+        params: runParams,
+        querystring: rowsQuerySchema,
+        response: { 200: errorsPageSchema, ...PROBLEMS },
+      },
+    },
+    async (request) => {
+      const watched = await catalogue.get(request.params.run);
+      const known = watched.commits.commits;
+      return errorsPage(await watched.document(), watched.ledger, resolver, request.query, known);
+    },
+  );
+  routes.get(
+    '/runs/:run/training',
+    {
+      schema: {
+        summary: 'Epochs and steps of a training run',
+        params: runParams,
+        querystring: noQuery,
+        response: { 200: trainingSchema, ...PROBLEMS },
+      },
+    },
+    async (request) => {
+      const watched = await catalogue.get(request.params.run);
+      requireKind(watched, ['train']);
+      return readTraining(watched);
+    },
+  );
+  registerDownloads(app, services);
+}
+
+function registerDownloads(app: FastifyInstance, { catalogue, resolver }: Services): void {
+  const routes = app.withTypeProvider<ZodTypeProvider>();
+  const file = (summary: string) => ({
+    summary,
+    querystring: noQuery,
+    produces: Object.values(CONTENT_TYPES),
+    response: { 200: z.any().describe('The file, streamed'), ...PROBLEMS },
+  });
+  routes.get(
+    '/runs/:run/download/results.:format',
+    {
+      schema: {
+        ...file('All committed rows as one file'),
+        params: runParams.extend({ format: z.enum(PART_FORMATS) }),
+      },
+      serializerCompiler: () => String,
+    },
+    async (request, reply) => {
+      const { run: id, format } = request.params;
+      const watched = await catalogue.get(id);
+      const ledgers = await resultLedgers(watched.ledger, resolver);
+      const bytes = resultBytes(ledgers, await watched.document(), format);
+      return reply
+        .type(CONTENT_TYPES[format])
+        .header('content-disposition', `attachment; filename="${id}.${format}"`)
+        .send(Readable.from(bytes));
+    },
+  );
+  routes.get(
+    '/runs/:run/download/errors.jsonl',
+    {
+      schema: { ...file('All error rows as one file'), params: runParams },
+      serializerCompiler: () => String,
+    },
+    async (request, reply) => {
+      const watched = await catalogue.get(request.params.run);
+      const ledgers = await resultLedgers(watched.ledger, resolver);
+      const bytes = errorBytes(ledgers, await watched.document());
+      return reply
+        .type(CONTENT_TYPES.jsonl)
+        .header('content-disposition', `attachment; filename="${request.params.run}-errors.jsonl"`)
+        .send(Readable.from(bytes));
+    },
+  );
+}

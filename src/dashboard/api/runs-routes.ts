@@ -1,0 +1,134 @@
+import type { FastifyInstance } from 'fastify';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import { z } from 'zod';
+import {
+  actionSchema,
+  listRunsQuerySchema,
+  retryRequestSchema,
+  runDetailSchema,
+  runListSchema,
+  shardMapSchema,
+  submittedSchema,
+} from '../../contract/api/runs.ts';
+import { submitRunSchema } from '../../contract/api/submit.ts';
+import { runIdSchema } from '../../contract/ids.ts';
+import { cancel, resume, retryFailed } from '../runs/act-on-run.ts';
+import { runDetail, shardMap } from '../runs/run-detail.ts';
+import { submitRun } from '../runs/submit-run.ts';
+import type { Services } from '../services.ts';
+import { PROBLEMS } from './openapi.ts';
+
+export const runParams = z.strictObject({ run: runIdSchema });
+const noQuery = z.strictObject({});
+
+/** Lists, submits, shows and steers runs. */
+export function registerRunRoutes(app: FastifyInstance, services: Services): void {
+  const routes = app.withTypeProvider<ZodTypeProvider>();
+  const { catalogue, idempotency } = services;
+
+  routes.get(
+    '/runs',
+    {
+      schema: {
+        summary: 'Runs, newest first',
+        querystring: listRunsQuerySchema,
+        response: { 200: runListSchema, ...PROBLEMS },
+      },
+    },
+    (request) => catalogue.list(request.query),
+  );
+  routes.post(
+    '/runs',
+    {
+      schema: {
+        summary: 'Submits a run and puts it on the queue',
+        description:
+          'The same request at the same `out` is the same run. With the header `idempotency-key` a request counts once for a day, also with `fresh`.',
+        querystring: noQuery,
+        headers: z.object({ 'idempotency-key': z.string().max(255).optional() }),
+        body: submitRunSchema,
+        response: { 200: submittedSchema, 201: submittedSchema, ...PROBLEMS },
+      },
+    },
+    async (request, reply) => {
+      const submittedBy = request.identity?.name ?? 'unknown';
+      const answer = await idempotency.once(request.headers['idempotency-key'], request.body, () =>
+        submitRun(request.body, services, { submittedBy }),
+      );
+      request.log.info({ run: answer.run, by: submittedBy, created: answer.created }, 'run submitted');
+      return reply
+        .code(answer.created ? 201 : 200)
+        .header('location', `/api/v1/runs/${answer.run}`)
+        .send(answer);
+    },
+  );
+  routes.get(
+    '/runs/:run',
+    {
+      schema: {
+        summary: 'A run: its document, progress and failure, and what may be done to it',
+        params: runParams,
+        querystring: noQuery,
+        response: { 200: runDetailSchema, ...PROBLEMS },
+      },
+    },
+    async (request) => runDetail(await catalogue.get(request.params.run)),
+  );
+  routes.get(
+    '/runs/:run/shards',
+    {
+      schema: {
+        summary: 'One character per shard',
+        params: runParams,
+        querystring: noQuery,
+        response: { 200: shardMapSchema, ...PROBLEMS },
+      },
+    },
+    async (request) => shardMap(await catalogue.get(request.params.run)),
+  );
+  registerActions(app, services);
+}
+
+const action = (summary: string) => ({
+  summary,
+  params: runParams,
+  querystring: noQuery,
+  response: { 200: actionSchema, ...PROBLEMS },
+});
+
+function registerActions(app: FastifyInstance, services: Services): void {
+  const routes = app.withTypeProvider<ZodTypeProvider>();
+  const { catalogue } = services;
+  const emptyBody = z.strictObject({}).nullish();
+  routes.post(
+    '/runs/:run/cancel',
+    { schema: { ...action('Stops a run within a batch; what is committed stays'), body: emptyBody } },
+    async (request) => {
+      request.log.info({ run: request.params.run, by: request.identity?.name }, 'cancel');
+      return cancel(await catalogue.get(request.params.run), services);
+    },
+  );
+  routes.post(
+    '/runs/:run/resume',
+    { schema: { ...action('Puts a run on the queue again from its ledger'), body: emptyBody } },
+    async (request) => {
+      request.log.info({ run: request.params.run, by: request.identity?.name }, 'resume');
+      return resume(await catalogue.get(request.params.run), services);
+    },
+  );
+  routes.post(
+    '/runs/:run/retry',
+    {
+      schema: {
+        ...action('Puts shards without a result on the queue again, or labels items with errors again'),
+        body: retryRequestSchema,
+      },
+    },
+    async (request) => {
+      const { failed, priority } = request.body;
+      request.log.info({ run: request.params.run, by: request.identity?.name, failed }, 'retry');
+      const watched = await catalogue.get(request.params.run);
+      return failed ? retryFailed(watched, services, priority) : resume(watched, services, priority);
+    },
+  );
+}

@@ -1,0 +1,47 @@
+import { html, type Html } from './markup.ts';
+
+const grouped = new Intl.NumberFormat('en-US', { maximumFractionDigits: 1 });
+
+/** `12345.67` → `12,345.7`; `–` for what is not known. */
+export function number(value: number | null): string {
+  return value === null ? '–' : grouped.format(value);
+}
+
+/** Seconds as a person says them: `8 s`, `2 min 5 s`, `3 h 20 min`, `2 d 4 h`. */
+export function duration(seconds: number | null): string {
+  if (seconds === null) return '–';
+  const whole = Math.max(0, Math.round(seconds));
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3_600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  if (whole < 86_400) return `${Math.floor(whole / 3_600)} h ${Math.floor((whole % 3_600) / 60)} min`;
+  return `${Math.floor(whole / 86_400)} d ${Math.floor((whole % 86_400) / 3_600)} h`;
+}
+
+/** `0.00812` → `0.81 %`. */
+export function percent(share: number | null, digits = 2): string {
+  return share === null ? '–' : `${(share * 100).toFixed(digits)} %`;
+}
+
+/** `1536` → `1.5 KB`. */
+export function byteSize(bytes: number | null): string {
+  if (bytes === null) return '–';
+  const units = ['B', 'KB', 'MB', 'GB', 'TB'];
+  let [value, unit] = [bytes, 0];
+  while (value >= 1_000 && unit < units.length - 1) {
+    value /= 1_000;
+    unit += 1;
+  }
+  return `${grouped.format(value)} ${units[unit]}`;
+}
+
+/** A time that the script makes local, and that reads well without it. */
+export function time(iso: string | null): Html {
+  if (iso === null) return html`–`;
+  return html`<time datetime="${iso}">${iso.slice(0, 16).replace('T', ' ')} UTC</time>`;
+}
+
+/** The last part of a location, for where all of it does not fit. */
+export function shortLocation(uri: string): string {
+  const parts = uri.replace(/\/$/, '').split('/');
+  return parts.at(-1) === '' || parts.length < 2 ? uri : `…/${parts.slice(-2).join('/')}`;
+}

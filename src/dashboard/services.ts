@@ -1,0 +1,26 @@
+import type { Queues } from '../queue/queues.ts';
+import type { ObjectStore, StoreResolver } from '../storage/object-store.ts';
+import type { RunIndex } from '../storage/run-index.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import type { AccessMode } from './access/access-policy.ts';
+import type { Idempotency } from './api/idempotency.ts';
+import type { RunCatalogue } from './catalogue/run-catalogue.ts';
+import type { LiveHub } from './live/live-hub.ts';
+
+/** What every route works with. */
+export interface Services {
+  readonly resolver: StoreResolver;
+  readonly index: RunIndex;
+  /** Store at IMAGEMILL_HOME. */
+  readonly home: ObjectStore;
+  readonly queues: Queues;
+  readonly catalogue: RunCatalogue;
+  readonly hub: LiveHub;
+  readonly access: AccessMode;
+  readonly idempotency: Idempotency;
+  /** Locations that runs may name; null: any. */
+  readonly locations: readonly string[] | null;
+  /** Images per step where a request names none. */
+  readonly batchSize: number;
+  readonly logger: Logger;
+}
