@@ -28,7 +28,7 @@ import { LiveHub } from './live/live-hub.ts';
 import { QueueWatcher } from './live/queue-watcher.ts';
 import { RunAnnouncer } from './live/run-announcer.ts';
 import { createFleetMetrics } from './metrics/fleet-metrics.ts';
-import { registerHttpMetrics, registerMetricsRoute } from './metrics/http-metrics.ts';
+import { registerHealth, registerHttpMetrics, registerMetricsRoute } from './metrics/http-metrics.ts';
 import { registerAssets } from './pages/assets.ts';
 import { PageRenderer } from './pages/render.ts';
 import { registerPages } from './pages/routes.ts';
@@ -161,6 +161,7 @@ async function createApp(services: Services): Promise<FastifyInstance> {
   await app.register(async (scope) => registerPages(scope, services, renderer));
   await registerQueueBoard(app, services);
   registerMetricsRoute(app, services.register);
+  registerHealth(app, () => services.queues.answer());
   return app;
 }
 

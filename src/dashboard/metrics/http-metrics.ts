@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Counter, Gauge, Histogram } from 'prom-client';
 import type { MetricsRegister } from '../../telemetry/metrics.ts';
 import type { LiveHub } from '../live/live-hub.ts';
@@ -41,4 +42,23 @@ export function registerMetricsRoute(app: FastifyInstance, register: MetricsRegi
   app.get('/metrics', { schema: { hide: true } }, async (_request, reply) =>
     reply.type(register.contentType).send(await register.metrics()),
   );
+}
+
+const HEALTH_TIMEOUT_MS = 2_000;
+
+/** `/healthz`: 200 while Redis answers within 2 s, else 503. Says nothing else, and so needs no token. */
+export function registerHealth(app: FastifyInstance, answers: () => Promise<void>): void {
+  app.get('/healthz', { config: { access: 'public' }, schema: { hide: true } }, async (_request, reply) => {
+    const healthy = await Promise.race([
+      answers().then(
+        () => true,
+        () => false,
+      ),
+      sleep(HEALTH_TIMEOUT_MS, false, { ref: false }),
+    ]);
+    return reply
+      .code(healthy ? 200 : 503)
+      .type('text/plain')
+      .send(healthy ? 'ok\n' : 'Redis does not answer\n');
+  });
 }
