@@ -4,7 +4,7 @@ import { asImagemillError, type ImagemillError } from '../contract/errors.ts';
 
 type Api = typeof OpenTelemetry;
 
-/** Null while tracing is off: then OpenTelemetry is not even loaded, and a span is nothing but a call. */
+/** Null while tracing is off: then nothing of OpenTelemetry is loaded from here, and a span is nothing but a call. */
 let tracing: { readonly api: Api; readonly tracer: Tracer } | null = null;
 
 /** From now on spans are recorded. Whoever starts tracing calls this, with the API the SDK is registered with. */
