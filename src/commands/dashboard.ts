@@ -94,10 +94,13 @@ export async function startDashboard(
   }
 }
 
-/** Whoever can reach only this machine could read its files anyway; others get object storage, unless told otherwise. */
-function locationsOf({ host, allow }: Pick<DashboardCommandOptions, 'host' | 'allow'>): string[] | null {
+/**
+ * Whoever is on this machine could read its files anyway; others, and those whom a proxy here lets in, get object
+ * storage, unless told otherwise.
+ */
+function locationsOf({ host, allow, access }: Parameters<typeof startDashboard>[2]): string[] | null {
   if (allow.length > 0) return allow;
-  return isLoopback(host) ? null : ['s3://'];
+  return isLoopback(host) && access.kind !== 'proxy' ? null : ['s3://'];
 }
 
 async function interrupted({ interrupted }: Context): Promise<void> {
