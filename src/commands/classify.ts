@@ -12,6 +12,7 @@ import { printableLine } from '../telemetry/printable.ts';
 import type { Context } from './context.ts';
 import { describeRun, runReport } from './print.ts';
 import { ProgressLine } from './progress-line.ts';
+import { submittedByUser } from './submitted-by.ts';
 import { checkQueues, withQueues } from './with-queues.ts';
 
 export interface ClassifyOptions {
@@ -62,6 +63,7 @@ export async function classify(context: Context, source: string, options: Classi
       format: options.format,
       embeddings: options.embeddings,
       fresh: options.new,
+      submittedBy: submittedByUser(),
     },
     context.resolver,
     context.index,

@@ -8,6 +8,7 @@ import type { RunLedger } from '../storage/run-ledger.ts';
 import { runToEnd } from './classify.ts';
 import type { Context } from './context.ts';
 import { number, percent, textOf } from './print.ts';
+import { submittedByUser } from './submitted-by.ts';
 import { checkQueues } from './with-queues.ts';
 
 /** Classes named on the terminal; the file has all. */
@@ -36,6 +37,7 @@ export async function evaluate(context: Context, dataset: string, options: Evalu
       out: options.out ?? `${context.settings.home.replace(/\/$/, '')}/evaluations/${ulid()}/`,
       crops: options.crops,
       batchSize: options.batchSize ?? context.settings.worker.batchSize,
+      submittedBy: submittedByUser(),
     },
     context.resolver,
     context.index,

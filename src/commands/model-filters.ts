@@ -1,17 +1,19 @@
 import type { Command } from 'commander';
 import { EXIT, ImagemillError } from '../contract/errors.ts';
-import { filterImages, layOutImages, type ImageSet } from '../pipeline/charts/image-grid.ts';
+import {
+  FILTER_GAP_PIXELS,
+  FILTER_UPSCALE,
+  FIRST_KERNELS,
+  firstLayerImages,
+} from '../pipeline/charts/first-layer.ts';
+import { layOutImages, type ImageSet } from '../pipeline/charts/image-grid.ts';
 import { encodePng } from '../pipeline/decode/encode-png.ts';
 import type { LoadedModel } from '../pipeline/engine/load-model.ts';
-import type { WeightTensor } from '../pipeline/model/weights/state-dict.ts';
 import type { Context } from './context.ts';
 import { openModel } from './model-options.ts';
 import { example, integerOption } from './options.ts';
 
 const UPSCALE_MAX = 64;
-/** Kernels of 11×11 become squares of 66 pixels. */
-const UPSCALE_DEFAULT = 6;
-const GAP_PIXELS = 2;
 
 interface FilterOptions {
   readonly out: string;
@@ -30,7 +32,7 @@ export function addModelFilters(
     .requiredOption('--out <png>', 'the picture: a path or s3:// URI')
     .addOption(
       integerOption('--upscale <n>', 'pixels per weight, to either side', 1, UPSCALE_MAX).default(
-        UPSCALE_DEFAULT,
+        FILTER_UPSCALE,
       ),
     )
     .addHelpText('after', example('imagemill model filters alexnet.safetensors --out filters.png'))
@@ -40,7 +42,10 @@ export function addModelFilters(
 async function drawFilters(context: Context, file: string, options: FilterOptions): Promise<number> {
   const target = context.resolver.resolve(options.out);
   const filters = filtersOf(await openModel(context, file, {}));
-  const { pixels, width, height } = layOutImages(filters, { gap: GAP_PIXELS, upscale: options.upscale });
+  const { pixels, width, height } = layOutImages(filters, {
+    gap: FILTER_GAP_PIXELS,
+    upscale: options.upscale,
+  });
   await target.store.put(target.key, await encodePng(pixels, { width, height, channels: 3 }));
   const { images, width: columns, height: rows } = filters;
   context.stdout.write(
@@ -57,22 +62,9 @@ function filtersOf({ card, source }: LoadedModel): ImageSet {
       `${card.uri}: expected AlexNet weights (safetensors or PyTorch) to draw filters of, got an ONNX graph`,
     );
   }
-  // The name that every AlexNet of torchvision's naming gives its first kernels.
-  const kernels = source.weights.get('features.0.weight');
+  const kernels = source.weights.get(FIRST_KERNELS);
   if (kernels === undefined) {
-    throw new ImagemillError('INTERNAL', `${card.uri}: expected a tensor features.0.weight, got none`);
+    throw new ImagemillError('INTERNAL', `${card.uri}: expected a tensor ${FIRST_KERNELS}, got none`);
   }
-  const data = card.preprocessing.channelOrder === 'bgr' ? inReverse(kernels) : kernels.data;
-  return filterImages(data, kernels.shape);
-}
-
-/** The channels of every kernel in reverse, so that a model of BGR pixels shows its true colours. */
-function inReverse({ shape, data }: WeightTensor): Float32Array {
-  const [filters = 0, channels = 0] = shape;
-  const area = data.length / (filters * channels);
-  return data.map((_, index) => {
-    const [plane, place] = [Math.floor(index / area), index % area];
-    const [filter, channel] = [Math.floor(plane / channels), plane % channels];
-    return data[(filter * channels + channels - 1 - channel) * area + place] ?? 0;
-  });
+  return firstLayerImages(kernels, card.preprocessing);
 }

@@ -12,6 +12,7 @@ import { printableLine } from '../telemetry/printable.ts';
 import { runToEnd } from './classify.ts';
 import type { Context } from './context.ts';
 import { duration, number, textOf } from './print.ts';
+import { submittedByUser } from './submitted-by.ts';
 import { checkQueues } from './with-queues.ts';
 
 /** Names of classes in a warning, at most. */
@@ -59,6 +60,7 @@ export async function prepare(context: Context, source: string, options: Prepare
       valFraction: options.valFraction,
       seed: options.seed,
       fresh: options.new,
+      submittedBy: submittedByUser(),
     },
     context.resolver,
     context.index,

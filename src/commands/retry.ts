@@ -4,6 +4,7 @@ import type { RunOptions } from './classify.ts';
 import type { Context } from './context.ts';
 import { followRetry, reportRetried } from './follow-retry.ts';
 import { resume } from './resume.ts';
+import { submittedByUser } from './submitted-by.ts';
 import { checkQueues } from './with-queues.ts';
 
 export type RetryOptions = Omit<RunOptions, 'report'> & {
@@ -26,7 +27,9 @@ export async function retry(context: Context, reference: string, options: RetryO
   }
   const ledger = await context.index.open(reference);
   const run = await ledger.readRun();
-  const submitted = await submitRetry(run, ledger, context.resolver, context.index);
+  const submitted = await submitRetry(run, ledger, context.resolver, context.index, new Date(), {
+    submittedBy: submittedByUser(),
+  });
   if (submitted !== null) return followRetry(context, { run, ledger }, submitted, options);
   await reportRetried(context, { run, ledger }, { nested: null, json: options.json });
   return EXIT.done;

@@ -21,12 +21,6 @@ export async function trainBatch(
   const ledger = await context.index.open(reference);
   const run = asTrainRun(await ledger.readRun());
   const setup = await setUpTraining(run, context.resolver, context.interrupted);
-  if (step >= setup.stepsPerEpoch || epoch > run.spec.recipe.epochs) {
-    throw new ImagemillError(
-      'USAGE',
-      `expected an epoch from 1 to ${run.spec.recipe.epochs} and a step from 0 to ${setup.stepsPerEpoch - 1}, got ${epoch} and ${step}`,
-    );
-  }
   const { picture, labels } = await drawBatch(setup, epoch, step, context.interrupted);
   await writePicture(png, picture);
   context.stdout.write(

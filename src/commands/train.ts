@@ -17,6 +17,7 @@ import { printableLine } from '../telemetry/printable.ts';
 import type { Context } from './context.ts';
 import { percent } from './print.ts';
 import { ProgressLine } from './progress-line.ts';
+import { submittedByUser } from './submitted-by.ts';
 import { describeTrainRun, trainReport } from './train-report.ts';
 import { checkQueues, withQueues } from './with-queues.ts';
 
@@ -61,6 +62,7 @@ export async function train(context: Context, dataset: string, options: TrainOpt
       checkpointSteps: options.checkpointSteps,
       keepCheckpoints: options.keepCheckpoints,
       fresh: options.new,
+      submittedBy: submittedByUser(),
     },
     context.resolver,
     context.index,

@@ -152,6 +152,11 @@ export const ERROR_CATALOGUE = {
   ENGINE_FAILED: entry('run', true, 'The engine failed on a batch.'),
   COMPUTE_DIED: entry('run', true, 'The compute process ended in the middle of a shard.'),
   COMPUTE_HUNG: entry('run', true, 'The compute process made no progress within the limit and was killed.'),
+  PICTURES_BUSY: entry(
+    'service',
+    true,
+    'More pictures are asked for than the dashboard can make: ask again in a while.',
+  ),
   SHARDS_FAILED: entry('run', false, 'Some shards failed in every attempt.'),
   RUN_CANCELLED: entry('run', false, 'The run was cancelled.'),
   SHUTDOWN: entry('run', true, 'The worker is stopping; the shard goes back to the queue.'),

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { defineDocument } from './document.ts';
 import { runIdSchema, shardIndexSchema, tokenSchema } from './ids.ts';
 import { itemSchema } from './item.ts';
+import { labelStatisticsSchema, ledgerLabelStatisticsSchema } from './label-statistics.ts';
 import { pixelSumsSchema } from './dataset.ts';
 
 /** `shards/000042.json`: written by the planner, immutable. */
@@ -51,6 +52,8 @@ export const partSchema = z.object({
   bytesRead: z.number().int().nonnegative(),
   seconds: z.number().nonnegative(),
   stages: stageSecondsSchema,
+  /** Of runs that label; parts of earlier versions have none. */
+  labels: labelStatisticsSchema.optional(),
 });
 export type Part = z.infer<typeof partSchema>;
 
@@ -80,6 +83,8 @@ export const summaryDocument = defineDocument('summary', 1, {
   seconds: z.number().nonnegative(),
   imagesPerSecond: z.number().nonnegative(),
   stages: stageSecondsSchema,
+  /** Of runs that label, where every commit has them. */
+  labels: ledgerLabelStatisticsSchema.optional(),
 });
 export type Summary = z.infer<typeof summaryDocument.schema>;
 
@@ -101,6 +106,8 @@ export const generationDocument = defineDocument('generation', 1, {
   errors: z.number().int().nonnegative(),
   errorsByCode: z.record(z.string(), z.number().int().positive()),
   finishedAt: z.iso.datetime(),
+  /** As in the summary of the nested run. */
+  labels: ledgerLabelStatisticsSchema.optional(),
 });
 export type Generation = z.infer<typeof generationDocument.schema>;
 

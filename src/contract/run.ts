@@ -92,6 +92,13 @@ export const runSpecSchema = z.discriminatedUnion('kind', [
 ]);
 export type RunSpec = z.infer<typeof runSpecSchema>;
 
+/** Who submitted a run, as `user@host` or a name of an API's own: text without control and format characters. */
+export const submittedBySchema = z
+  .string()
+  .min(1)
+  .max(200)
+  .regex(/^\P{C}*$/u, 'expected printable text');
+
 export const RUN_KINDS = ['classify', 'evaluate', 'prepare', 'train'] as const;
 
 /** `<out>/run.json`: written once, never changed. */
@@ -109,6 +116,7 @@ export const runDocument = defineDocument('run', 1, {
    */
   fencing: z.enum(['conditional-put', 'redis']),
   versions: z.object({ imagemill: z.string(), node: z.string() }),
+  submittedBy: submittedBySchema.optional(),
 });
 
 export type Run = z.infer<typeof runDocument.schema>;
@@ -158,6 +166,7 @@ export const runIndexEntry = defineDocument('run-index', 1, {
   out: z.string(),
   source: z.string(),
   createdAt: z.iso.datetime(),
+  submittedBy: submittedBySchema.optional(),
 });
 
 export type RunIndexEntry = z.infer<typeof runIndexEntry.schema>;

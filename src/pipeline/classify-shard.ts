@@ -9,6 +9,7 @@ import { mapAhead } from './batch/map-ahead.ts';
 import { StageClock } from './batch/stage-clock.ts';
 import { BATCHES_AHEAD, type ClassifyResources } from './classify-resources.ts';
 import type { Classification } from './engine/engine.ts';
+import { LabelTally } from './label-tally.ts';
 import { createPartEncoder } from './sink/create-part-encoder.ts';
 import { encodeErrorRows } from './sink/error-rows.ts';
 import { writeObject, type WrittenObject } from './sink/write-object.ts';
@@ -36,6 +37,7 @@ export async function classifyShard(task: ClassifyTask, resources: ClassifyResou
   const { items } = task.shard;
   const clock = new StageClock();
   const errors: ErrorRow[] = [];
+  const tally = new LabelTally();
   let done = 0;
   const report = (labelled: number) => {
     done += labelled;
@@ -50,7 +52,12 @@ export async function classifyShard(task: ClassifyTask, resources: ClassifyResou
   );
   const labelled = mapAhead(filled, 1, async (batch) => {
     task.signal.throwIfAborted();
-    const rows = await labelBatch(batch, task.run, resources, clock);
+    const rows: ResultRow[] = [];
+    // One batch at a time and in order: so many items as are done lie before this one's.
+    for (const { slot, row } of await labelBatch(batch, task.run, resources, clock)) {
+      tally.add(done + slot, row);
+      rows.push(row);
+    }
     errors.push(...batch.errors);
     report(batch.items.length);
     return rows;
@@ -79,7 +86,14 @@ export async function classifyShard(task: ClassifyTask, resources: ClassifyResou
     bytesRead: clock.bytesRead,
     seconds: clock.elapsedSeconds(),
     stages: clock.seconds(),
+    labels: tally.statistics(),
   };
+}
+
+/** A row, and the place of its item in the batch. */
+interface SlottedRow {
+  readonly slot: number;
+  readonly row: ResultRow;
 }
 
 async function labelBatch(
@@ -87,7 +101,7 @@ async function labelBatch(
   run: LabelRun,
   { device, slabs, graph }: ClassifyResources,
   clock: StageClock,
-): Promise<ResultRow[]> {
+): Promise<SlottedRow[]> {
   // A batch of nothing but errors needs no device.
   if (batch.errors.length === batch.items.length) {
     slabs.release(batch.slab);
@@ -108,12 +122,12 @@ function toRows(
   { ids, scores, embeddings }: Classification,
   run: LabelRun,
   { topK, embeddingSize }: ClassifyResources['graph'],
-): ResultRow[] {
-  const rows: ResultRow[] = [];
+): SlottedRow[] {
+  const rows: SlottedRow[] = [];
   batch.images.forEach((image, slot) => {
     if (image === null) return;
     const best = [...ids.subarray(slot * topK, (slot + 1) * topK)];
-    rows.push({
+    const row = {
       uri: image.uri,
       digest: image.digest,
       width: image.width,
@@ -125,7 +139,8 @@ function toRows(
       ...(embeddings === null || embeddingSize === null
         ? {}
         : { embedding: embeddings.subarray(slot * embeddingSize, (slot + 1) * embeddingSize) }),
-    });
+    };
+    rows.push({ slot, row });
   });
   return rows;
 }

@@ -1,10 +1,18 @@
 import { ulid } from 'ulid';
-import type { z } from 'zod';
+import { z } from 'zod';
 import { VERSION } from '../config/version.ts';
 import { describeIssues } from '../contract/document.ts';
 import { ImagemillError } from '../contract/errors.ts';
+import { runIdSchema } from '../contract/ids.ts';
 import type { ModelCard } from '../contract/model-card.ts';
-import { runDocument, runIndexEntry, sourceOfRun, type Run, type RunSpec } from '../contract/run.ts';
+import {
+  runDocument,
+  runIndexEntry,
+  sourceOfRun,
+  submittedBySchema,
+  type Run,
+  type RunSpec,
+} from '../contract/run.ts';
 import { sha256Json } from '../storage/digest.ts';
 import { lookFirstStore } from '../storage/fenced-store.ts';
 import type { ObjectStore, StoreResolver } from '../storage/object-store.ts';
@@ -19,7 +27,36 @@ export interface SubmittedRun {
   readonly created: boolean;
 }
 
-export interface RunRequest {
+/** What makes a run this very one, whatever it computes. */
+export interface RunIdentity {
+  /** `r-<ulid>` */
+  readonly run: string;
+  /** ISO 8601, UTC. */
+  readonly createdAt: string;
+}
+
+/** About a submission rather than what is computed: no part of the spec, nor of its digest. */
+export interface Submission {
+  /** Printable text, at most 200 characters. */
+  readonly submittedBy?: string | undefined;
+  /**
+   * Chosen, and recorded, by the caller beforehand. A submission that is repeated with it, after a crash or at the same
+   * time, gives the same run, with `fresh` as well: where the run is there it is found as it was submitted.
+   */
+  readonly identity?: RunIdentity | undefined;
+}
+
+const submissionSchema = z.object({
+  submittedBy: submittedBySchema.optional(),
+  identity: z.object({ run: runIdSchema, createdAt: z.iso.datetime() }).optional(),
+});
+
+/** A new one; ids sort by time. */
+export function newRunIdentity(now: Date): RunIdentity {
+  return { run: `r-${ulid(now.getTime())}`, createdAt: now.toISOString() };
+}
+
+export interface RunRequest extends Submission {
   readonly spec: RunSpec;
   readonly model?: ModelCard;
   readonly out: ObjectStore;
@@ -31,53 +68,74 @@ export interface RunRequest {
 
 /**
  * Creates the ledger of a run whose spec has been checked, or finds the equal run that is there. Nothing is enqueued.
- * @throws ImagemillError OUTPUT_NOT_WRITABLE, OUTPUT_HOLDS_ANOTHER_RUN, STORE_*
+ * @throws ImagemillError OUTPUT_NOT_WRITABLE, OUTPUT_HOLDS_ANOTHER_RUN, STORE_*; USAGE for a submission without form
  */
 export async function createRun(
-  { spec, model, out, fresh, nested = false }: RunRequest,
+  { spec, model, out, fresh, nested = false, ...submission }: RunRequest,
   resolver: StoreResolver,
   index: RunIndex,
   now: Date,
 ): Promise<SubmittedRun> {
+  const { submittedBy, identity } = parseSpec(submissionSchema, submission);
   const run: Run = {
     schema: runDocument.id,
-    run: `r-${ulid(now.getTime())}`,
-    createdAt: now.toISOString(),
+    ...(identity ?? newRunIdentity(now)),
     specDigest: sha256Json(spec),
     spec,
     ...(model === undefined ? {} : { model }),
     fencing: 'conditional-put',
     versions: { imagemill: VERSION, node: process.versions.node },
+    ...(submittedBy === undefined ? {} : { submittedBy }),
   };
-  const occupant = nested ? null : await new RunLedger(out).findRun();
-  const isApart = nested || (occupant !== null && fresh);
-  const place = isApart ? resolver.open(out.uriOf(run.run)) : out;
-  return createLedger(run, new RunLedger(place), fresh ? null : occupant, index);
+  const apart = new RunLedger(resolver.open(out.uriOf(run.run)));
+  const createApart = async (): Promise<SubmittedRun> =>
+    (await create(run, apart, index)) ?? find(await apart.readRun(), apart, run, index);
+  if (nested) return createApart();
+  // Where a repeated submission was put once it stays, whatever has become of the output since.
+  const earlier = identity === undefined ? null : await apart.findRun();
+  if (earlier !== null) return find(earlier, apart, run, index);
+
+  const here = new RunLedger(out);
+  let occupant = await here.findRun();
+  if (occupant === null) {
+    const created = await create(run, here, index);
+    if (created !== null) return created;
+    occupant = await here.readRun();
+  }
+  return fresh && occupant.run !== run.run ? createApart() : find(occupant, here, run, index);
 }
 
-async function createLedger(
-  run: Run,
-  ledger: RunLedger,
-  occupant: Run | null,
-  index: RunIndex,
-): Promise<SubmittedRun> {
-  const created = occupant === null ? await createDocument(run, ledger) : null;
-  const stored = created ?? occupant ?? (await ledger.readRun());
-  if (stored.specDigest !== run.specDigest) {
+/** @returns null where a run is there already */
+async function create(run: Run, ledger: RunLedger, index: RunIndex): Promise<SubmittedRun | null> {
+  const created = await createDocument(run, ledger);
+  if (created === null) return null;
+  await addToIndex(created, ledger, index);
+  return { run: created, ledger, created: true };
+}
+
+/** @param wanted the run that would have been created where `found` is */
+async function find(found: Run, ledger: RunLedger, wanted: Run, index: RunIndex): Promise<SubmittedRun> {
+  // This very run needs no comparison: its model, say, may have been replaced since it was submitted.
+  if (found.run !== wanted.run && found.specDigest !== wanted.specDigest) {
     throw new ImagemillError(
       'OUTPUT_HOLDS_ANOTHER_RUN',
-      `expected an output without a run, or with this one; ${ledger.out} holds ${stored.run} (${describeDifference(stored.spec, run.spec)}); use another --out, or --new`,
+      `expected an output without a run, or with this one; ${ledger.out} holds ${found.run} (${describeDifference(found.spec, wanted.spec)}); use another --out, or --new`,
     );
   }
+  await addToIndex(found, ledger, index);
+  return { run: found, ledger, created: false };
+}
+
+async function addToIndex(run: Run, ledger: RunLedger, index: RunIndex): Promise<void> {
   await index.add({
     schema: runIndexEntry.id,
-    run: stored.run,
-    kind: stored.spec.kind,
+    run: run.run,
+    kind: run.spec.kind,
     out: ledger.out,
-    source: sourceOfRun(stored),
-    createdAt: stored.createdAt,
+    source: sourceOfRun(run),
+    createdAt: run.createdAt,
+    ...(run.submittedBy === undefined ? {} : { submittedBy: run.submittedBy }),
   });
-  return { run: stored, ledger, created: created !== null };
 }
 
 /** Writes `run.json`. @returns the run as it was written, null where one was there */

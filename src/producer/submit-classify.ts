@@ -5,11 +5,11 @@ import { sha256 } from '../storage/digest.ts';
 import type { StoreResolver } from '../storage/object-store.ts';
 import type { RunIndex } from '../storage/run-index.ts';
 import { canonicalUri, refuseEmptySource, refuseOutputInsideSource } from './check-source.ts';
-import { createRun, parseSpec, type SubmittedRun } from './create-run.ts';
+import { createRun, parseSpec, type Submission, type SubmittedRun } from './create-run.ts';
 import { parseLabels } from './parse-labels.ts';
 import { readModel } from './read-model.ts';
 
-export interface ClassifyRequest {
+export interface ClassifyRequest extends Submission {
   readonly source: SourceSpec;
   /** URI or path of the model's file. */
   readonly model: string;
@@ -74,7 +74,8 @@ export async function submitClassify(
     embeddings: spec.embeddings,
   });
 
-  return createRun({ spec, model: model.card, out, fresh: request.fresh }, resolver, index, now);
+  const { fresh, submittedBy, identity } = request;
+  return createRun({ spec, model: model.card, out, fresh, submittedBy, identity }, resolver, index, now);
 }
 
 async function readLabels(uri: string | undefined, resolver: StoreResolver) {

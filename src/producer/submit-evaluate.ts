@@ -4,13 +4,13 @@ import { evaluateSpecSchema } from '../contract/run.ts';
 import { openDataset } from '../pipeline/dataset/open-dataset.ts';
 import type { StoreResolver } from '../storage/object-store.ts';
 import type { RunIndex } from '../storage/run-index.ts';
-import { createRun, parseSpec, type SubmittedRun } from './create-run.ts';
+import { createRun, parseSpec, type Submission, type SubmittedRun } from './create-run.ts';
 import { readModel } from './read-model.ts';
 
 const TOP_K = 5;
 const SHARD_SIZE = 1_000;
 
-export interface EvaluateRequest {
+export interface EvaluateRequest extends Submission {
   /** Location of a prepared dataset. */
   readonly dataset: string;
   readonly split: Split;
@@ -59,7 +59,8 @@ export async function submitEvaluate(
     embeddings: false,
   });
   const out = resolver.open(request.out);
-  return createRun({ spec, model: card, out, fresh: false }, resolver, index, now);
+  const { submittedBy, identity } = request;
+  return createRun({ spec, model: card, out, fresh: false, submittedBy, identity }, resolver, index, now);
 }
 
 function sample(names: readonly string[]): string {

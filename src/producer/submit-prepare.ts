@@ -3,9 +3,9 @@ import type { StoreResolver } from '../storage/object-store.ts';
 import type { RunIndex } from '../storage/run-index.ts';
 import { refuseUntrainableSource } from './check-classes.ts';
 import { canonicalUri, refuseEmptySource, refuseOutputInsideSource } from './check-source.ts';
-import { createRun, parseSpec, type SubmittedRun } from './create-run.ts';
+import { createRun, parseSpec, type Submission, type SubmittedRun } from './create-run.ts';
 
-export interface PrepareRequest extends Omit<PrepareSpec, 'kind'> {
+export interface PrepareRequest extends Omit<PrepareSpec, 'kind'>, Submission {
   readonly source: SourceSpec;
   /** The dataset's directory, which is also the run's. */
   readonly out: string;
@@ -20,7 +20,7 @@ export interface PrepareRequest extends Omit<PrepareSpec, 'kind'> {
  * @throws ImagemillError SOURCE_EMPTY, SOURCE_NOT_FOUND, MANIFEST_INVALID, DATASET_CLASSES, OUTPUT_*, STORE_*, USAGE
  */
 export async function submitPrepare(
-  { out: outUri, fresh, ...request }: PrepareRequest,
+  { out: outUri, fresh, submittedBy, identity, ...request }: PrepareRequest,
   resolver: StoreResolver,
   index: RunIndex,
   now = new Date(),
@@ -31,5 +31,5 @@ export async function submitPrepare(
   refuseOutputInsideSource(source.uri, out);
   await refuseEmptySource(source, resolver);
   await refuseUntrainableSource(spec.source, resolver);
-  return createRun({ spec, out, fresh }, resolver, index, now);
+  return createRun({ spec, out, fresh, submittedBy, identity }, resolver, index, now);
 }

@@ -4,7 +4,7 @@ import { openNested, readGenerations, readMergedSummary } from '../storage/gener
 import type { StoreResolver } from '../storage/object-store.ts';
 import type { RunIndex } from '../storage/run-index.ts';
 import type { RunLedger } from '../storage/run-ledger.ts';
-import { createRun } from './create-run.ts';
+import { createRun, type Submission } from './create-run.ts';
 
 /** The nested run that labels a run's error items again. */
 export interface SubmittedRetry {
@@ -27,6 +27,7 @@ export async function submitRetry(
   resolver: StoreResolver,
   index: RunIndex,
   now = new Date(),
+  submission: Submission = {},
 ): Promise<SubmittedRetry | null> {
   if (!isClassifyRun(retried)) throw wrongKind(retried);
   if (retried.spec.retryOf !== undefined) throw wrongRun(retried, retried.spec.retryOf);
@@ -49,6 +50,7 @@ export async function submitRetry(
       model: retried.model,
       out: store,
       fresh: false,
+      ...submission,
     },
     resolver,
     index,

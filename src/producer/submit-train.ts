@@ -13,10 +13,10 @@ import type { StateDict } from '../pipeline/model/weights/state-dict.ts';
 import { sha256 } from '../storage/digest.ts';
 import type { StoreResolver } from '../storage/object-store.ts';
 import type { RunIndex } from '../storage/run-index.ts';
-import { createRun, parseSpec, type SubmittedRun } from './create-run.ts';
+import { createRun, parseSpec, type Submission, type SubmittedRun } from './create-run.ts';
 import { readModelFile } from './read-model.ts';
 
-export interface TrainRequest {
+export interface TrainRequest extends Submission {
   /** Location of a prepared dataset. */
   readonly dataset: string;
   readonly out: string;
@@ -77,8 +77,9 @@ export async function submitTrain(
     checkpointSteps: request.checkpointSteps,
     keepCheckpoints: request.keepCheckpoints,
   });
+  const { fresh, nested = false, submittedBy, identity } = request;
   const submitted = await createRun(
-    { spec, out: resolver.open(request.out), fresh: request.fresh, nested: request.nested ?? false },
+    { spec, out: resolver.open(request.out), fresh, nested, submittedBy, identity },
     resolver,
     index,
     now,

@@ -1,4 +1,11 @@
 import { ImagemillError } from '../contract/errors.ts';
+import {
+  LabelStatisticsSum,
+  placeItems,
+  type LeastConfidentOfRun,
+  type LedgerLabelStatistics,
+  type Statistics,
+} from '../contract/label-statistics.ts';
 import { generationDocument, type Generation, type Summary } from '../contract/ledger.ts';
 import type { ClassifySpec, Run } from '../contract/run.ts';
 import { lookFirstStore } from './fenced-store.ts';
@@ -12,9 +19,14 @@ const FOLDER_OF_GENERATION = /generations\/\d{4,}(?:-\d+)?\/$/;
 type RetryOf = NonNullable<ClassifySpec['retryOf']>;
 
 /** A run's summary with its complete generations added. */
-export interface MergedSummary extends Summary {
+export interface MergedSummary extends Omit<Summary, 'labels'> {
   /** How many are complete. */
   readonly generations: number;
+  /**
+   * Of all labelled rows; undefined where some were written by a version that kept none, and before the first commit.
+   * A listed item is the one at `index` in shard `shard` of the ledger that `resultLedgers` has at `generation`.
+   */
+  readonly labels?: Statistics<LeastConfidentOfRun>;
 }
 
 /**
@@ -45,15 +57,38 @@ export async function resultLedgers(
 /** A run's summary, or what has been committed so far, with its complete generations added. */
 export async function readMergedSummary(ledger: RunLedger, run: Run): Promise<MergedSummary> {
   const summary = await ledger.findSummary();
-  if (summary === null) return { ...(await summarise(ledger, run)), generations: 0 };
+  if (summary === null) return mergeGenerations(await summarise(ledger, run), []);
   return mergeGenerations(summary, await readGenerations(ledger));
 }
 
 /** Items, shards and speed stay those of the run itself: a generation adds no items. */
-function mergeGenerations(summary: Summary, generations: readonly Generation[]): MergedSummary {
+function mergeGenerations(
+  { labels: own, ...summary }: Summary,
+  generations: readonly Generation[],
+): MergedSummary {
   const { errors, errorsByCode } = generations.at(-1) ?? summary;
   const labelled = generations.reduce((sum, generation) => sum + generation.labelled, summary.labelled);
-  return { ...summary, labelled, errors, errorsByCode, generations: generations.length };
+  const labels = mergeLabels([own, ...generations.map((generation) => generation.labels)]);
+  return {
+    ...summary,
+    labelled,
+    errors,
+    errorsByCode,
+    generations: generations.length,
+    ...(labels === undefined ? {} : { labels }),
+  };
+}
+
+/** @param labels of the run itself, then of its generations */
+function mergeLabels(
+  labels: readonly (LedgerLabelStatistics | undefined)[],
+): Statistics<LeastConfidentOfRun> | undefined {
+  const sum = new LabelStatisticsSum<LeastConfidentOfRun>();
+  for (const [generation, statistics] of labels.entries()) {
+    if (statistics === undefined) return undefined;
+    sum.add(placeItems(statistics, { generation }));
+  }
+  return sum.statistics();
 }
 
 /**
@@ -128,6 +163,7 @@ export async function completeGeneration(
     errors: summary.errors,
     errorsByCode: summary.errorsByCode,
     finishedAt: summary.finishedAt,
+    ...(summary.labels === undefined ? {} : { labels: summary.labels }),
   });
 }
 

@@ -1,3 +1,4 @@
+import { LabelStatisticsSum, placeItems, type LedgerLabelStatistics } from '../contract/label-statistics.ts';
 import { summaryDocument, type StageSeconds, type Summary } from '../contract/ledger.ts';
 import type { Run } from '../contract/run.ts';
 import type { RunLedger } from './run-ledger.ts';
@@ -10,11 +11,17 @@ export async function summarise(ledger: RunLedger, run: Run): Promise<Summary> {
   const stages: StageSeconds = { fetch: 0, decode: 0, compute: 0, write: 0 };
   let [shards, items, labelled, bytesRead] = [0, 0, 0, 0];
   let finishedAt = run.createdAt;
+  const labels = new LabelStatisticsSum<LedgerLabelStatistics['leastConfident'][number]>();
+  let described = 0;
   for await (const commit of ledger.commits()) {
     shards += 1;
     items += commit.items;
     labelled += commit.labelled;
     bytesRead += commit.bytesRead;
+    if (commit.labels !== undefined) {
+      labels.add(placeItems(commit.labels, { shard: commit.shard }));
+      described += 1;
+    }
     if (commit.committedAt > finishedAt) finishedAt = commit.committedAt;
     for (const [code, count] of Object.entries(commit.errorsByCode)) {
       errorsByCode[code] = (errorsByCode[code] ?? 0) + count;
@@ -36,5 +43,7 @@ export async function summarise(ledger: RunLedger, run: Run): Promise<Summary> {
     seconds,
     imagesPerSecond: seconds === 0 ? 0 : Math.round((items / seconds) * 10) / 10,
     stages,
+    // Statistics of some of the shards would pass for those of all.
+    ...(described > 0 && described === shards ? { labels: labels.statistics() } : {}),
   };
 }

@@ -27,6 +27,12 @@ export class TrainingLedger {
   findEpoch = (epoch: number): Promise<EpochCommit | null> =>
     this.#find(ledgerKeys.epoch(epoch), epochCommitDocument);
 
+  /** Of the last epoch that is done; null before. */
+  async newestEpoch(): Promise<EpochCommit | null> {
+    const newest = (await this.#keys(ledgerKeys.epochs, EPOCH_KEY)).at(-1);
+    return newest === undefined ? null : this.#read(newest, epochCommitDocument);
+  }
+
   /** @returns the commit that stands: ours, or an earlier one; tokens tell which */
   commitEpoch = (commit: EpochCommit): Promise<EpochCommit> =>
     this.#commit(ledgerKeys.epoch(commit.epoch), epochCommitDocument, commit);

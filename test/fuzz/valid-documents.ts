@@ -114,10 +114,14 @@ function ledgerDocuments(): Entry[] {
     seconds: 1.5,
     stages,
   };
+  const item = { index: 1, uri: 's3://bucket/a.jpg', label: 'cat', score: 0.25, width: 3, height: 4 };
+  const distributions = { classes: { 281: 1 }, confidence: [0, 0, 0, 0, 0, 1, ...Array(14).fill(0)] };
+  const labels = { ...distributions, leastConfident: [item] };
+  const ledgerLabels = { ...distributions, leastConfident: [{ ...item, shard: 42 }] };
   return [
     entry('shard', { run: RUN, shard: 42, items, next: '["a.jpg"]' }),
     entry('plan', { run: RUN, shards: 3, items: 5 }),
-    entry('commit', { ...attempt, shard: 42, part: object, errors: null, ...counts }),
+    entry('commit', { ...attempt, shard: 42, part: object, errors: null, ...counts, labels }),
     entry('summary', {
       run: RUN,
       ...counts,
@@ -126,6 +130,7 @@ function ledgerDocuments(): Entry[] {
       startedAt: TIME,
       finishedAt: TIME,
       imagesPerSecond: 3,
+      labels: ledgerLabels,
     }),
     entry('generation', {
       run: RUN,
@@ -137,6 +142,7 @@ function ledgerDocuments(): Entry[] {
       errors: 1,
       errorsByCode: { IMAGE_TRUNCATED: 1 },
       finishedAt: TIME,
+      labels: ledgerLabels,
     }),
     entry('failure', {
       run: RUN,

@@ -1,11 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { ImageError, ImagemillError } from '../../src/contract/errors.ts';
+import type { LabelStatistics } from '../../src/contract/label-statistics.ts';
 import { shardDocument, type Part } from '../../src/contract/ledger.ts';
 import type { ResultRow } from '../../src/contract/rows.ts';
 import { Semaphore } from '../../src/pipeline/batch/semaphore.ts';
 import { SlabPool } from '../../src/pipeline/batch/slab-pool.ts';
 import type { ClassifyResources } from '../../src/pipeline/classify-resources.ts';
 import { classifyShard } from '../../src/pipeline/classify-shard.ts';
+import { LabelTally } from '../../src/pipeline/label-tally.ts';
 import { readErrors } from '../../src/pipeline/sink/error-rows.ts';
 import { readPart } from '../../src/pipeline/sink/read-part.ts';
 import { sha256 } from '../../src/storage/digest.ts';
@@ -54,6 +56,12 @@ const shardOf = (count: number) => ({
   items: Array.from({ length: count }, (_, index) => ({ uri: `memory://s/${index}` })),
   next: 'end',
 });
+
+function statisticsOf(rows: readonly ResultRow[]): LabelStatistics {
+  const tally = new LabelTally();
+  for (const [index, row] of rows.entries()) tally.add(index, row);
+  return tally.statistics();
+}
 
 interface Outcome {
   readonly part: Part;
@@ -140,6 +148,11 @@ describe('classifyShard', () => {
       [4, 0, 6, 7],
     ]);
     expect(rows.map(({ uri }) => uri.at(-1))).toEqual(['0', '1', '3', '4', '6', '7']);
+    // Of equal scores in the order of the shard; each at its item's place there.
+    expect(part.labels?.leastConfident.map(({ index, uri, label }) => [index, uri, label])).toEqual(
+      [0, 1, 3, 4, 6, 7].map((index) => [index, `memory://s/${index}`, run.model.labels[index % 3]]),
+    );
+    expect(part.labels?.classes).toEqual({ 0: 3, 1: 3 });
     expect(part).toMatchObject({
       items: 8,
       labelled: 6,
@@ -223,6 +236,8 @@ describe('classifyShard', () => {
   it('gives the same bytes in every attempt', async () => {
     const [a, b] = await Promise.all([classify(30, resources()), classify(30, resources())]);
     expect(a.part.part.digest).toBe(b.part.part.digest);
+    expect(JSON.stringify(a.part.labels)).toBe(JSON.stringify(b.part.labels));
+    expect(a.part.labels).toEqual(statisticsOf(a.rows));
   });
 
   it('fetches no further than a store that takes no rows: what waits is what the slabs hold', async () => {

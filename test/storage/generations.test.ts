@@ -139,6 +139,33 @@ describe('generations', () => {
     expect(await submit()).toBeNull();
   });
 
+  it('add what their labels look like, in which every item can be found', async () => {
+    await retry([4, 8]);
+    await retry([8]);
+    const { labels } = await readMergedSummary(ledger, run);
+    expect(labels?.classes).toEqual({ 0: 11 });
+    expect(labels?.confidence.at(-1)).toBe(11);
+    const ledgers = await resultLedgers(ledger, stores);
+    const found = await Promise.all(
+      (labels?.leastConfident ?? []).map(async ({ generation, shard, index }) => {
+        const { items } = (await ledgers[generation]?.readShard(shard)) ?? { items: [] };
+        return items[index]?.uri;
+      }),
+    );
+    expect(found).toEqual(labels?.leastConfident.map(({ uri }) => uri));
+    expect(found).toEqual(uris([0, 3, 5, 6, 9, 10, 11, 1, 2, 7, 4]));
+    expect(labels?.leastConfident.at(-1)).toMatchObject({ generation: 2, shard: 0, index: 0 });
+  });
+
+  it('show no statistics where a version that kept none wrote one of them', async () => {
+    await retry([8]);
+    const { labels, ...earlier } = (await ledger.findGeneration(1)) ?? {};
+    expect(labels?.leastConfident).toHaveLength(4);
+    stores.put(`${OUT}generations/0001.json`, new TextEncoder().encode(JSON.stringify(earlier)));
+    const summary = await readMergedSummary(ledger, run);
+    expect([summary.labelled, 'labels' in summary]).toEqual([11, false]);
+  });
+
   it('are seen whole or not at all, wherever a retry dies, and going on completes them', async () => {
     const before = await view();
     await retry([8]);

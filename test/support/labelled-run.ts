@@ -8,6 +8,7 @@ import {
 } from '../../src/contract/ledger.ts';
 import type { ResultRow } from '../../src/contract/rows.ts';
 import type { LabelRun } from '../../src/contract/run.ts';
+import { LabelTally } from '../../src/pipeline/label-tally.ts';
 import { createPartEncoder } from '../../src/pipeline/sink/create-part-encoder.ts';
 import { encodeErrorRows } from '../../src/pipeline/sink/error-rows.ts';
 import { ledgerKeys } from '../../src/storage/ledger-keys.ts';
@@ -27,6 +28,8 @@ export async function labelShard(
   const { format, batchSize } = run.spec;
   const failed = items.filter(fails);
   const labelled = items.filter((item) => !failed.includes(item));
+  const tally = new LabelTally();
+  for (const item of labelled) tally.add(items.indexOf(item), rowOf(item, run));
   const encoder = createPartEncoder({ format, embeddings: false });
   const bytes = Buffer.concat([encoder.rows(labelled.map((item) => rowOf(item, run))), encoder.end()]);
   const part = await write(ledger, ledgerKeys.part(shard, token, format), bytes, labelled.length);
@@ -57,6 +60,7 @@ export async function labelShard(
     bytesRead: 1,
     seconds: 1,
     stages: { fetch: 0, decode: 0, compute: 0, write: 0 },
+    labels: tally.statistics(),
   });
 }
 

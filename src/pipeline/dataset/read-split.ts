@@ -4,7 +4,7 @@ import { mapAhead } from '../batch/map-ahead.ts';
 import { tarsOf } from './dataset-facts.ts';
 import type { OpenedDataset } from './open-dataset.ts';
 import { readIndex } from './read-index.ts';
-import { createTarReader } from './tar-reader.ts';
+import { createTarReader, MAX_HELD_TAR_BYTES } from './tar-reader.ts';
 
 /** Indexes read at a time. */
 const INDEXES_AHEAD = 16;
@@ -32,6 +32,11 @@ export interface SplitItems {
   readItem(i: number, signal?: AbortSignal): Promise<Uint8Array>;
 }
 
+export interface SplitOptions {
+  /** Tars that are held in memory, in bytes, where all of the split together are no more. */
+  readonly maxHeldTarBytes?: number;
+}
+
 /**
  * Reads where the images of a split lie. Every index is checked against the dataset.
  * @throws ImagemillError DATASET_CHANGED, CONTRACT_*, the store's errors
@@ -40,6 +45,7 @@ export async function readSplit(
   { dataset, store }: Pick<OpenedDataset, 'dataset' | 'store'>,
   split: Split,
   signal?: AbortSignal,
+  { maxHeldTarBytes = MAX_HELD_TAR_BYTES }: SplitOptions = {},
 ): Promise<SplitItems> {
   const tars = tarsOf(dataset, split);
   const count = tars.reduce((sum, { items }) => sum + items, 0);
@@ -64,7 +70,7 @@ export async function readSplit(
     shard += 1;
   }
 
-  const read = createTarReader(store, tars);
+  const read = createTarReader(store, tars, maxHeldTarBytes);
   return {
     count,
     ...columns,

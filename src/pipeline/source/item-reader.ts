@@ -1,5 +1,6 @@
 import { ImageError, ImagemillError, type ItemErrorCode } from '../../contract/errors.ts';
 import type { Item } from '../../contract/item.ts';
+import type { ShardedRun } from '../../contract/run.ts';
 import type { GetOptions, ObjectStore, ResolvedObject, StoreResolver } from '../../storage/object-store.ts';
 
 /** Fetches the encoded bytes of items. */
@@ -73,6 +74,16 @@ export function createItemReader(
       }
     },
   };
+}
+
+/** Reads the items of a run's shards. */
+export function createRunReader(
+  { spec }: ShardedRun,
+  resolver: StoreResolver,
+  limits: ItemReaderLimits,
+): ItemReader {
+  // Whoever submitted a local folder meant this machine's files; a manifest elsewhere must not reach for them.
+  return createItemReader(resolver, limits, { allowFile: spec.source.uri.startsWith('file:') });
 }
 
 async function fetchMember(

@@ -1,3 +1,4 @@
+import { ImagemillError } from '../../contract/errors.ts';
 import { Semaphore } from '../batch/semaphore.ts';
 import { SlabPool } from '../batch/slab-pool.ts';
 import { layOutImages } from '../charts/image-grid.ts';
@@ -19,6 +20,7 @@ export interface DrawnBatch {
  * Draws a minibatch as the network sees it: the same bytes, through the same graph of colour augmentation, rounded.
  * @param epoch from 1
  * @param step batch of the epoch, from 0
+ * @throws ImagemillError USAGE where the run has no such batch, DATASET_CHANGED, STORE_*
  */
 export async function drawBatch(
   setup: TrainingSetup,
@@ -26,6 +28,15 @@ export async function drawBatch(
   step: number,
   signal: AbortSignal,
 ): Promise<DrawnBatch> {
+  const { epochs } = setup.run.spec.recipe;
+  const isBatch =
+    Number.isInteger(step) && step >= 0 && step < setup.stepsPerEpoch && Number.isInteger(epoch);
+  if (!isBatch || epoch < 1 || epoch > epochs) {
+    throw new ImagemillError(
+      'USAGE',
+      `expected an epoch from 1 to ${epochs} and a step from 0 to ${setup.stepsPerEpoch - 1}, got ${epoch} and ${step}`,
+    );
+  }
   const { height, width } = setup.trainer.architecture.input;
   const { microBatchSize } = setup.run.spec.recipe;
   const imageBytes = height * width * 3;

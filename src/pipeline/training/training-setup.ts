@@ -4,7 +4,7 @@ import type { TrainRun } from '../../contract/run.ts';
 import type { StoreResolver } from '../../storage/object-store.ts';
 import { stepsPerEpoch } from '../augment/shuffle.ts';
 import { openDataset, type OpenedDataset } from '../dataset/open-dataset.ts';
-import { readSplit, type SplitItems } from '../dataset/read-split.ts';
+import { readSplit, type SplitItems, type SplitOptions } from '../dataset/read-split.ts';
 import type { TrainerSpec } from '../engine/trainer.ts';
 import type { ModelFacts } from '../model/checkpoint.ts';
 import { architectureOf, parameterGroups, preprocessingOf } from '../recipe/architecture-of.ts';
@@ -30,6 +30,7 @@ export async function setUpTraining(
   run: TrainRun,
   resolver: StoreResolver,
   signal: AbortSignal,
+  options: SplitOptions = {},
 ): Promise<TrainingSetup> {
   const { recipe, seed } = run.spec;
   const opened = await openDataset(resolver, run.spec.dataset.uri);
@@ -41,8 +42,8 @@ export async function setUpTraining(
     );
   }
   const [train, validation] = await Promise.all([
-    readSplit(opened, 'train', signal),
-    readSplit(opened, 'val', signal),
+    readSplit(opened, 'train', signal, options),
+    readSplit(opened, 'val', signal, options),
   ]);
   const architecture = architectureOf(recipe, dataset.classes.length);
   const preprocessing = preprocessingOf(recipe, dataset);

@@ -2,10 +2,11 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { createInterface } from 'node:readline';
+import { entryPoint } from '../../config/entry-point.ts';
 import { asImagemillError, ImagemillError } from '../../contract/errors.ts';
 import type { Logger } from '../../telemetry/logger.ts';
+import { lastWords } from '../../telemetry/last-words.ts';
 import { printableLine } from '../../telemetry/printable.ts';
-import { entryPoint } from '../entry-point.ts';
 import type { StepDraft } from '../../pipeline/training/epoch-task.ts';
 import type {
   FromCompute,
@@ -258,13 +259,7 @@ export class ComputeHost {
   }
 }
 
-/** The line in which a dying process says why; its last one where none stands out. */
 /** This process opens what strangers have made; the queue is none of its business. */
 function withoutRedis(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(env).filter(([name]) => !/^(IMAGEMILL_)?REDIS_/.test(name)));
-}
-
-function lastWords(stderr: string): string {
-  const lines = stderr.trim().split('\n');
-  return lines.findLast((line) => /\b(FATAL|Error|terminate|assertion)\b/i.test(line)) ?? lines.at(-1) ?? '';
 }

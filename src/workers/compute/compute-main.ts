@@ -1,8 +1,8 @@
 /** Entry of the compute process: takes attempts from the control process, does them, reports. */
-import { writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { readSettings } from '../../config/environment.ts';
+import { offerAsVictim } from '../../config/offer-as-victim.ts';
 import { asImagemillError, ImagemillError } from '../../contract/errors.ts';
 import { Semaphore } from '../../pipeline/batch/semaphore.ts';
 import { createDecoder } from '../../pipeline/decode/create-decoder.ts';
@@ -17,7 +17,6 @@ import { probeAttempt, shardAttempt } from './shard-attempts.ts';
 import { TrainAttempts } from './train-attempts.ts';
 
 const PULSE_MS = 1_000;
-const OOM_SCORE_ADJUSTMENT = '500';
 
 const { values } = parseArgs({
   options: {
@@ -95,15 +94,6 @@ async function publish(task: PublishTask, signal: AbortSignal): Promise<ResultOf
     return await publishAttempt(task, signal, runs);
   } finally {
     clearInterval(pulse);
-  }
-}
-
-/** Where memory runs out, the kernel shall end this process and not the one that can replace it. */
-function offerAsVictim(): void {
-  try {
-    writeFileSync('/proc/self/oom_score_adj', OOM_SCORE_ADJUSTMENT);
-  } catch {
-    // Not a Linux, or not allowed: then the kernel chooses by size, which most often is the same.
   }
 }
 

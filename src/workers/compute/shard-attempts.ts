@@ -7,7 +7,7 @@ import { classifyShard } from '../../pipeline/classify-shard.ts';
 import type { Decoder } from '../../pipeline/decode/decoder.ts';
 import type { ImagePreparer } from '../../pipeline/decode/prepare-image.ts';
 import { prepareShard } from '../../pipeline/prepare-shard.ts';
-import { createItemReader, type ItemReader } from '../../pipeline/source/item-reader.ts';
+import { createRunReader, type ItemReader } from '../../pipeline/source/item-reader.ts';
 import { MemoryBucket, MemoryStore } from '../../storage/memory-store.ts';
 import type { ObjectStore, StoreResolver } from '../../storage/object-store.ts';
 import type { RunCache } from '../run-cache.ts';
@@ -120,9 +120,7 @@ function sparingCondemned(
 
 function readerOf(run: Run, { resolver, maxImageBytes }: ShardResources): ItemReader {
   if (!isShardedRun(run)) throw wrongRun(run, 'with shards');
-  // Whoever submitted a local folder meant this machine's files; a manifest elsewhere must not reach for them.
-  const allowFile = run.spec.source.uri.startsWith('file:');
-  return createItemReader(resolver, { maxBytes: maxImageBytes }, { allowFile });
+  return createRunReader(run, resolver, { maxBytes: maxImageBytes });
 }
 
 function progressOf(token: string, { send }: ShardResources): (progress: ShardProgress) => void {
