@@ -9,11 +9,13 @@ import { ledgerKeys } from '../storage/ledger-keys.ts';
 import { RunLedger } from '../storage/run-ledger.ts';
 import { classify } from './classify.ts';
 import type { Context } from './context.ts';
+import { withLocalFleet } from './local-fleet.ts';
 import { readDigits, type Digits } from './mnist.ts';
 import { prepare } from './prepare.ts';
 import { duration, number, percent } from './print.ts';
 import { committedRows } from '../pipeline/run-results.ts';
 import { train } from './train.ts';
+import { commandLogger } from './with-queues.ts';
 
 const DIGITS_PER_TAR = 5_000;
 const SHARD_SIZE = 1_000;
@@ -36,11 +38,28 @@ type Say = (line: string) => void;
 
 const COMMON = { new: false, wait: true, json: false, device: 'auto', engine: 'onnxruntime' };
 
+export const DEMO_DEFAULTS: DemoOptions = {
+  out: './imagemill-demo',
+  trainImages: 40_000,
+  images: 10_000,
+  epochs: 2,
+  seed: 0,
+  json: false,
+};
+
+/** `imagemill demo`: the demo on a fleet of its own, whose dashboard can be looked at meanwhile. */
+export function demo(context: Context, options: DemoOptions): Promise<number> {
+  return withLocalFleet({ ...context, logger: commandLogger(context) }, COMMON, (fleet) => {
+    context.stderr.write(`Dashboard: ${fleet.address}\n`);
+    return runDemo(fleet.context, options);
+  });
+}
+
 /**
- * `imagemill demo`: handwritten digits, from nothing: prepare a dataset, train AlexNet on it, and label digits it has
- * never seen, a few broken files among them.
+ * Handwritten digits, from nothing: prepares a dataset, trains AlexNet on it, and labels digits it has never seen, a few
+ * broken files among them.
  */
-export async function demo(context: Context, options: DemoOptions): Promise<number> {
+export async function runDemo(context: Context, options: DemoOptions): Promise<number> {
   const startedAtMs = performance.now();
   const folder = resolve(options.out);
   const say: Say = (line) => context.stderr.write(`${line}\n`);

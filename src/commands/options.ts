@@ -1,16 +1,19 @@
 import { Argument, InvalidArgumentError, Option } from 'commander';
+import { parseWholeNumber, type Parsed } from '../contract/option-values.ts';
 import { PRIORITY_MAX } from '../contract/queues.ts';
 import { ENGINES } from '../pipeline/engine/engine.ts';
 
+/** The value, or the fault as commander tells it. */
+export function valueOrFault<T>(parsed: Parsed<T>): T {
+  if ('fault' in parsed) throw new InvalidArgumentError(parsed.fault);
+  return parsed.value;
+}
+
 /** An option that takes a whole number within limits. */
 export function integerOption(flags: string, description: string, minimum: number, maximum: number): Option {
-  return new Option(flags, description).argParser((text: string) => {
-    const value = Number(text);
-    if (!Number.isInteger(value) || value < minimum || value > maximum || text.trim() === '') {
-      throw new InvalidArgumentError(`expected a whole number from ${minimum} to ${maximum}, got ${text}`);
-    }
-    return value;
-  });
+  return new Option(flags, description).argParser((text: string) =>
+    valueOrFault(parseWholeNumber(text, minimum, maximum)),
+  );
 }
 
 /** An option that may be given several times. */

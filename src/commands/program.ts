@@ -7,7 +7,8 @@ import { BATCH_SIZE_MAX, TOP_K_MAX } from '../contract/run.ts';
 import { classify, type ClassifyOptions } from './classify.ts';
 import { createContext, type CommandProgress, type Handler } from './context.ts';
 import { dashboard } from './dashboard.ts';
-import { demo } from './demo.ts';
+import { demo, DEMO_DEFAULTS } from './demo.ts';
+import { DASHBOARD_PORT } from './local-fleet.ts';
 import { addModelCommands } from './model.ts';
 import {
   device,
@@ -146,7 +147,22 @@ function addServices(program: Command, run: (handler: Handler) => Promise<void>)
     .addOption(device())
     .addOption(engine())
     .option('--health-file <path>', 'write this file every 5 s while the worker lives and Redis answers')
-    .addHelpText('after', example('REDIS_URL=redis://queue:6379 imagemill worker --device cuda:0'))
+    .addOption(
+      integerOption(
+        '--metrics-port <n>',
+        'serve /metrics and /healthz on this port; off without it',
+        1,
+        65_535,
+      ),
+    )
+    .option('--metrics-host <address>', 'to listen on, with --metrics-port', '127.0.0.1')
+    .addHelpText(
+      'after',
+      example(
+        'REDIS_URL=redis://queue:6379 imagemill worker --device cuda:0',
+        'REDIS_URL=redis://queue:6379 imagemill worker --metrics-port 9464 --metrics-host 0.0.0.0',
+      ),
+    )
     .action((options) => run((context) => worker(context, options)));
   program
     .command('dashboard')
@@ -156,7 +172,7 @@ function addServices(program: Command, run: (handler: Handler) => Promise<void>)
       'beyond this machine IMAGEMILL_TOKEN or --proxy-user-header is needed',
       '127.0.0.1',
     )
-    .addOption(integerOption('--port <n>', '0: any that is free', 0, 65_535).default(3_000))
+    .addOption(integerOption('--port <n>', '0: any that is free', 0, 65_535).default(DASHBOARD_PORT))
     .option('--proxy-user-header <name>', 'header in which a proxy that signs people in says who they are')
     .addOption(repeatableOption('--proxy-from <address>', 'of that proxy, or a range (repeatable)'))
     .addOption(repeatableOption('--operator <name>', 'who may submit and cancel, by that header; * for all'))
@@ -165,7 +181,9 @@ function addServices(program: Command, run: (handler: Handler) => Promise<void>)
     .action((options) => run((context) => dashboard(context, options)));
   program
     .command('dev')
-    .description('start Redis and a worker on this machine')
+    .description('start Redis, a worker and a dashboard on this machine')
+    .addOption(integerOption('--port <n>', 'of the dashboard; 0: any that is free', 0, 65_535))
+    .option('--demo', 'and give them something to do: the runs of `imagemill demo`', false)
     .addOption(device())
     .addOption(engine())
     .addHelpText('after', example('imagemill dev'))
@@ -173,10 +191,14 @@ function addServices(program: Command, run: (handler: Handler) => Promise<void>)
   program
     .command('demo')
     .description('handwritten digits, from nothing, on this machine: prepare, train, label')
-    .option('--out <folder>', 'where the demo lives', './imagemill-demo')
-    .addOption(integerOption('--train-images <n>', 'digits to train on', 1_000, 60_000).default(40_000))
-    .addOption(integerOption('--images <n>', 'digits to label', 10, 10_000).default(10_000))
-    .addOption(integerOption('--epochs <n>', 'passes over the digits', 1, 100).default(2))
+    .option('--out <folder>', 'where the demo lives', DEMO_DEFAULTS.out)
+    .addOption(
+      integerOption('--train-images <n>', 'digits to train on', 1_000, 60_000).default(
+        DEMO_DEFAULTS.trainImages,
+      ),
+    )
+    .addOption(integerOption('--images <n>', 'digits to label', 10, 10_000).default(DEMO_DEFAULTS.images))
+    .addOption(integerOption('--epochs <n>', 'passes over the digits', 1, 100).default(DEMO_DEFAULTS.epochs))
     .addOption(integerOption('--seed <n>', 'of the training', 0, Number.MAX_SAFE_INTEGER).default(0))
     .addOption(json())
     .addHelpText('after', example('imagemill demo'))

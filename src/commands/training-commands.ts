@@ -1,9 +1,10 @@
-import { InvalidArgumentError, Option, type Command } from 'commander';
+import { Option, type Command } from 'commander';
+import { parseInstant, parseShare } from '../contract/option-values.ts';
 import { PRIORITY_DEFAULT } from '../contract/queues.ts';
 import { SPLITS } from '../contract/dataset.ts';
 import { BATCH_SIZE_TRAINING_MAX, EPOCHS_MAX } from '../contract/recipe.ts';
 import { SHARD_SIZE_MAX } from '../contract/ids.ts';
-import { BATCH_SIZE_MAX } from '../contract/run.ts';
+import { BATCH_SIZE_MAX, SHORT_SIDE_MAX, VAL_FRACTION_MAX } from '../contract/run.ts';
 import { describeRecipes } from '../pipeline/recipe/recipes.ts';
 import { ARCHITECTURE_NAMES } from '../pipeline/model/architectures.ts';
 import type { Handler } from './context.ts';
@@ -18,6 +19,7 @@ import {
   parseCrops,
   priority,
   repeatableOption,
+  valueOrFault,
 } from './options.ts';
 import { prepare, type PrepareOptions } from './prepare.ts';
 import { recipes } from './recipes.ts';
@@ -27,7 +29,6 @@ import { trainBatch, type TrainBatchOptions } from './train-batch.ts';
 
 type Run = (handler: Handler) => Promise<void>;
 
-const SIDE_MAX = 4_096;
 const STEPS_MAX = 1_000_000_000;
 const SEED_MAX = Number.MAX_SAFE_INTEGER;
 
@@ -76,14 +77,17 @@ function addPrepare(program: Command, run: Run): void {
     )
     .requiredOption('--out <location>', "the dataset's directory: a path or s3:// URI")
     .addOption(
-      integerOption('--short-side <pixels>', 'of the stored images; smaller ones stay', 1, SIDE_MAX).default(
-        256,
-      ),
+      integerOption(
+        '--short-side <pixels>',
+        'of the stored images; smaller ones stay',
+        1,
+        SHORT_SIDE_MAX,
+      ).default(256),
     )
     .addOption(
       new Option('--val-fraction <share>', 'part of the images kept for validation')
         .default(0.1)
-        .argParser(parseFraction),
+        .argParser((text: string) => valueOrFault(parseShare(text, VAL_FRACTION_MAX))),
     )
     .addOption(integerOption('--seed <n>', 'decides the split', 0, SEED_MAX).default(0))
     .addOption(integerOption('--shard-size <n>', 'images per job and tar', 1, SHARD_SIZE_MAX).default(1_000))
@@ -139,7 +143,11 @@ function addTrain(program: Command, run: Run): void {
         EPOCHS_MAX,
       ).default(2),
     )
-    .addOption(new Option('--at <time>', 'start then: ISO 8601').argParser(parseTime))
+    .addOption(
+      new Option('--at <time>', 'start then: ISO 8601').argParser((text: string) =>
+        valueOrFault(parseInstant(text)),
+      ),
+    )
     .addOption(
       new Option(
         '--cron <expression>',
@@ -186,20 +194,4 @@ function addEvaluate(program: Command, run: Run): void {
     .action((dataset: string, options: EvaluateOptions) =>
       run((context) => evaluate(context, dataset, options)),
     );
-}
-
-function parseFraction(text: string): number {
-  const value = Number(text);
-  if (text.trim() === '' || !(value >= 0 && value <= 0.9)) {
-    throw new InvalidArgumentError(`expected a number from 0 to 0.9, got ${text}`);
-  }
-  return value;
-}
-
-function parseTime(text: string): Date {
-  const time = new Date(text);
-  if (!/^\d{4}-\d{2}-\d{2}/.test(text) || Number.isNaN(time.getTime())) {
-    throw new InvalidArgumentError(`expected a time such as 2026-01-31T02:00:00Z, got ${text}`);
-  }
-  return time;
 }

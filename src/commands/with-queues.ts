@@ -15,6 +15,7 @@ import { Queues, type QueueTarget } from '../queue/queues.ts';
 import { openErrorsOf } from '../storage/generations.ts';
 import type { RunLedger } from '../storage/run-ledger.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import type { MetricsRegister } from '../telemetry/metrics.ts';
 import type { Planner } from '../workers/plan-processor.ts';
 import { startWorker, type RunningWorker } from '../workers/worker.ts';
 import type { Context } from './context.ts';
@@ -45,7 +46,7 @@ export interface LocalWorkerOptions {
 export function startLocalWorker(
   context: Context,
   target: QueueTarget,
-  options: LocalWorkerOptions & { queues?: WorkerQueues },
+  options: LocalWorkerOptions & { queues?: WorkerQueues; register?: MetricsRegister | undefined },
 ): Promise<RunningWorker> {
   return startWorker({
     target,
@@ -59,6 +60,7 @@ export function startLocalWorker(
     device: options.device,
     name: workerName(),
     logger: context.logger,
+    register: options.register,
   });
 }
 
@@ -110,7 +112,7 @@ export async function withQueues<R>(
  * Logs of a worker inside a command. Of an attempt that failed, the command itself says in one line what counts in the
  * end: unless more is asked for, warnings would only repeat it, with stack traces.
  */
-function commandLogger({ logger, settings }: Context): Logger {
+export function commandLogger({ logger, settings }: Context): Logger {
   return settings.logLevel === 'warn' ? logger.child({}, { level: 'error' }) : logger;
 }
 

@@ -2,16 +2,22 @@ import { once } from 'node:events';
 import { EXIT, ImagemillError } from '../contract/errors.ts';
 import type { QueueName } from '../contract/queues.ts';
 import { checkRedis, redisAddress } from '../queue/connection.ts';
-import { startEmbeddedRedis } from '../queue/embedded-redis.ts';
 import type { QueueTarget } from '../queue/queues.ts';
 import { watchEventLoop } from '../telemetry/event-loop-delay.ts';
+import { createMetricsRegister, type MetricsRegister } from '../telemetry/metrics.ts';
+import { startMetricsServer, type MetricsServer } from '../telemetry/metrics-server.ts';
 import type { Context } from './context.ts';
+import { DEMO_DEFAULTS, runDemo } from './demo.ts';
+import { withLocalFleet } from './local-fleet.ts';
 import { sharedQueue, startLocalWorker, workerName, type LocalWorkerOptions } from './with-queues.ts';
 import { HealthFile } from '../workers/health-file.ts';
+import type { RunningWorker } from '../workers/worker.ts';
 
 interface WorkerCommandOptions extends LocalWorkerOptions {
   readonly queues: QueueName[];
   readonly healthFile?: string;
+  readonly metricsPort?: number;
+  readonly metricsHost: string;
 }
 
 /** `imagemill worker`: serves the queues of REDIS_URL until SIGINT or SIGTERM. */
@@ -41,13 +47,19 @@ async function serve(
   health?: HealthFile,
 ): Promise<number> {
   const eventLoop = watchEventLoop();
-  const running = await startLocalWorker(context, target, options);
+  const register = createMetricsRegister();
+  let running: RunningWorker | undefined;
+  // Before any work is taken: a port that is not free shall not leave jobs behind.
+  const server = await serveMetrics(options, register, () => queueAnswers(running));
+  running = await startLocalWorker(context, target, { ...options, register });
+  if (server !== undefined) context.stderr.write(`metrics are at ${server.url}/metrics\n`);
   context.stderr.write(
     `worker ${workerName()} serves ${options.queues.join(', ')} of ${redisAddress(target.redisUrl)} on ${options.device}\n`,
   );
-  void health?.keep(() => running.queueAnswers());
+  void health?.keep(() => queueAnswers(running));
   await interrupted(context);
   await running.close();
+  await server?.close();
   const control = eventLoop.read();
   context.stderr.write(
     `worker ${workerName()} stopped; event loop delay p99: control ${control.p99Ms.toFixed(0)} ms, compute ${running.computeDelayP99Ms().toFixed(0)} ms\n`,
@@ -55,27 +67,45 @@ async function serve(
   return EXIT.done;
 }
 
-/** `imagemill dev`: Redis, unless REDIS_URL names one, and a worker, until SIGINT or SIGTERM. */
-export async function dev(context: Context, options: LocalWorkerOptions): Promise<number> {
-  const shared = sharedQueue(context);
-  const redis = shared === null ? await startEmbeddedRedis() : null;
-  const target = shared ?? { redisUrl: redis?.url ?? '', prefix: context.settings.queuePrefix };
-  await checkRedis(target, target.prefix);
-  const running = await startLocalWorker(context, target, options);
-  context.stdout.write(
-    [
-      `A worker is ready on ${options.device}. In another terminal:`,
-      // That of a shared Redis may hold a password.
-      redis === null ? '  set REDIS_URL as it is set here' : `  export REDIS_URL=${redis.url}`,
-      '  imagemill classify ./photos --model alexnet.safetensors --out ./labels',
-      'Ctrl-C ends it.',
-      '',
-    ].join('\n'),
-  );
-  await interrupted(context);
-  await running.close();
-  await redis?.stop();
-  return EXIT.done;
+function serveMetrics(
+  { metricsPort, metricsHost }: WorkerCommandOptions,
+  register: MetricsRegister,
+  answers: () => Promise<void>,
+): Promise<MetricsServer | undefined> {
+  if (metricsPort === undefined) return Promise.resolve(undefined);
+  return startMetricsServer({ port: metricsPort, host: metricsHost, register, answers });
+}
+
+/** @throws Error where the worker has not begun yet */
+async function queueAnswers(running: RunningWorker | undefined): Promise<void> {
+  if (running === undefined) throw new Error('the worker is starting');
+  await running.queueAnswers();
+}
+
+interface DevOptions extends LocalWorkerOptions {
+  readonly port?: number;
+  /** Something to look at: prepares, trains on and labels handwritten digits. */
+  readonly demo: boolean;
+}
+
+/** `imagemill dev`: Redis, unless REDIS_URL names one, a worker and a dashboard, until SIGINT or SIGTERM. */
+export function dev(context: Context, options: DevOptions): Promise<number> {
+  return withLocalFleet(context, options, async (fleet) => {
+    context.stdout.write(
+      [
+        `Dashboard: ${fleet.address}`,
+        `A worker is ready on ${options.device}. In another terminal:`,
+        // That of a shared Redis may hold a password.
+        fleet.ownsRedis ? `  export REDIS_URL=${fleet.target.redisUrl}` : '  set REDIS_URL as it is set here',
+        '  imagemill classify ./photos --model alexnet.safetensors --out ./labels',
+        'Ctrl-C ends it.',
+        '',
+      ].join('\n'),
+    );
+    if (options.demo) await runDemo(fleet.context, DEMO_DEFAULTS);
+    await interrupted(context);
+    return EXIT.done;
+  });
 }
 
 async function interrupted(context: Context): Promise<void> {

@@ -58,6 +58,9 @@ const environmentSchema = z.object({
   /** Longest silence of a connection in the middle of a request. */
   IMAGEMILL_S3_IDLE_TIMEOUT_MS: count(100, 600_000).default(30_000),
 
+  /** Of the driver's: which devices there are, and in which order; `cuda:0` is the first of them. */
+  CUDA_VISIBLE_DEVICES: z.string().optional(),
+
   /** Images fetched ahead per shard in progress. */
   IMAGEMILL_FETCH_CONCURRENCY: count(1, 1024).default(32),
   /** Images decoded at a time; the number of cores where it is unset. */
@@ -121,6 +124,8 @@ export interface WorkerSettings {
   readonly watchdogMs: number;
   readonly shardAttempts: number;
   readonly lockMs: number;
+  /** CUDA_VISIBLE_DEVICES; undefined: all of them, in the driver's order */
+  readonly visibleGpus: string | undefined;
 }
 
 /**
@@ -158,6 +163,7 @@ export function readSettings(env: Record<string, string | undefined>): Settings 
       watchdogMs: vars.IMAGEMILL_WATCHDOG_MS,
       shardAttempts: vars.IMAGEMILL_SHARD_ATTEMPTS,
       lockMs: vars.IMAGEMILL_LOCK_MS,
+      visibleGpus: vars.CUDA_VISIBLE_DEVICES,
     },
     dashboard: { token: vars.IMAGEMILL_TOKEN, viewerToken: vars.IMAGEMILL_VIEWER_TOKEN },
   };

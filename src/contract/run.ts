@@ -8,6 +8,8 @@ import { PART_FORMATS } from './rows.ts';
 
 export const TOP_K_MAX = 1_000;
 export const BATCH_SIZE_MAX = 4_096;
+export const VAL_FRACTION_MAX = 0.9;
+export const SHORT_SIDE_MAX = 4_096;
 
 export const sourceSpecSchema = z.object({
   uri: z.string().min(1),
@@ -62,9 +64,9 @@ export const prepareSpecSchema = z.object({
   source: sourceSpecSchema,
   shardSize: z.number().int().min(1).max(SHARD_SIZE_MAX),
   /** The shorter side becomes so many pixels; smaller images are kept as they are. */
-  shortSide: z.number().int().min(1).max(4_096),
+  shortSide: z.number().int().min(1).max(SHORT_SIDE_MAX),
   encoding: z.enum(['jpeg', 'png']),
-  valFraction: z.number().min(0).max(0.9),
+  valFraction: z.number().min(0).max(VAL_FRACTION_MAX),
   /** Decides the split. */
   seed: z.number().int().nonnegative(),
 });

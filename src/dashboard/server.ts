@@ -13,6 +13,7 @@ import type { Logger } from '../telemetry/logger.ts';
 import type { AccessMode } from './access/access-policy.ts';
 import { registerGuard } from './access/guard.ts';
 import { isSafe } from './access/request-origin.ts';
+import { Idempotency } from './api/idempotency.ts';
 import { registerEventsRoute } from './api/events-route.ts';
 import { registerOpenapi } from './api/openapi.ts';
 import { registerResultRoutes } from './api/results-routes.ts';
@@ -26,6 +27,7 @@ import { faultPage } from './pages/fault-page.ts';
 import { PageRenderer, wantsPage } from './pages/render.ts';
 import { registerPages } from './pages/routes.ts';
 import { problemOf } from './problem.ts';
+import { registerQueueBoard } from './queues/queue-board.ts';
 import type { Services } from './services.ts';
 
 const BODY_BYTES_MAX = 1_048_576;
@@ -64,7 +66,7 @@ export async function createDashboard(options: DashboardOptions): Promise<Dashbo
     onChange: (run) => announce(run, hub, committed),
   });
   const home = options.resolver.open(options.homeUri);
-  const services: Services = { ...options, home, catalogue, hub };
+  const services: Services = { ...options, home, catalogue, hub, idempotency: new Idempotency(home) };
   const watcher = new QueueWatcher(options.queues, catalogue, hub);
   const app = await createApp(services);
   app.addHook('onClose', async () => {
@@ -123,6 +125,7 @@ async function createApp(services: Services): Promise<FastifyInstance> {
     { prefix: '/api/v1' },
   );
   await app.register(async (scope) => registerPages(scope, services, pages));
+  await registerQueueBoard(app, services);
   return app;
 }
 

@@ -3,6 +3,7 @@ import type { ObjectStore, StoreResolver } from '../storage/object-store.ts';
 import type { RunIndex } from '../storage/run-index.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { AccessMode } from './access/access-policy.ts';
+import type { Idempotency } from './api/idempotency.ts';
 import type { RunCatalogue } from './catalogue/run-catalogue.ts';
 import type { LiveHub } from './live/live-hub.ts';
 
@@ -16,6 +17,7 @@ export interface Services {
   readonly catalogue: RunCatalogue;
   readonly hub: LiveHub;
   readonly access: AccessMode;
+  readonly idempotency: Idempotency;
   /** Locations that runs may name; null: any. */
   readonly locations: readonly string[] | null;
   /** Images per step where a request names none. */

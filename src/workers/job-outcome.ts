@@ -32,14 +32,19 @@ export async function endJob(
   const message = `${fault.code}: ${fault.message}`;
   const isHopeless = !fault.retryable && abortReason(signal) !== LOCK_LOST_REASON;
   const isFull = fault.code === 'STORE_FULL' && isLastAttempt(job, fault);
-  if (isHopeless || isFull) throw new UnrecoverableError(message);
-  throw new Error(message, { cause: error });
+  if (isHopeless || isFull) throw Object.assign(new UnrecoverableError(message), { cause: fault });
+  throw new Error(message, { cause: fault });
 }
 
 /** Whether a job that failed like this will not be tried again by itself. */
 export function isLastAttempt(job: Pick<Job, 'attemptsMade' | 'opts'>, { code }: ImagemillError): boolean {
   const attempts = job.opts.attempts ?? 1;
   return job.attemptsMade + 1 >= (code === 'STORE_FULL' ? Math.min(attempts, FULL_STORE_ATTEMPTS) : attempts);
+}
+
+/** Whether the queue gives a job up that ended with this error of {@link endJob}. */
+export function willNotBeTriedAgain(job: Pick<Job, 'attemptsMade' | 'opts'>, error: unknown): boolean {
+  return error instanceof UnrecoverableError || job.attemptsMade + 1 >= (job.opts.attempts ?? 1);
 }
 
 function abortReason(signal: AbortSignal | undefined): string {

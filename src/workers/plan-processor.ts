@@ -15,6 +15,7 @@ import { finishRun, writeRunFailure } from './finish-run.ts';
 import { endJob, isLastAttempt } from './job-outcome.ts';
 import type { RunCache } from './run-cache.ts';
 import { watchCancellation } from './watch-cancellation.ts';
+import type { WorkerActivity } from './worker-activity.ts';
 
 /**
  * Plans a run; injected, because planning belongs to the producer.
@@ -36,6 +37,8 @@ export interface PlanProcessorOptions {
   readonly planner: Planner;
   readonly startScheduled: ScheduleStarter;
   readonly shardAttempts: number;
+  /** Hears how many images are planned. */
+  readonly activity: Pick<WorkerActivity, 'jobStandsAt'>;
   readonly logger: Logger;
 }
 
@@ -108,7 +111,7 @@ async function planShards(
   state: PlanJob,
   { run, ledger }: { readonly run: ShardedRun; readonly ledger: RunLedger },
   signal: AbortSignal,
-  { runs, queues, planner, shardAttempts }: PlanProcessorOptions,
+  { runs, queues, planner, shardAttempts, activity }: PlanProcessorOptions,
 ): Promise<PlanJob> {
   if (await runs.isCancelled(state.out)) return state;
   const committed = await readCommitted(ledger);
@@ -124,6 +127,7 @@ async function planShards(
       planned: state.planned + chunk.length,
       plannedItems: state.plannedItems + chunk.reduce((sum, { items }) => sum + items, 0),
     };
+    activity.jobStandsAt(job.id, state.plannedItems, null);
     await job.updateData(state);
     await job.updateProgress(progressOf(state));
     signal.throwIfAborted();

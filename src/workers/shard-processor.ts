@@ -2,7 +2,7 @@ import { DelayedError, type Job, type Processor } from 'bullmq';
 import { SPLITS } from '../contract/dataset.ts';
 import { classifyJob, prepareJob, type ClassifyJob, type ShardProgress } from '../contract/jobs.ts';
 import { commitDocument, type Commit } from '../contract/ledger.ts';
-import type { Run } from '../contract/run.ts';
+import { isLabelRun, type Run } from '../contract/run.ts';
 import { ledgerKeys } from '../storage/ledger-keys.ts';
 import type { RunLedger } from '../storage/run-ledger.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -12,6 +12,8 @@ import { endJob } from './job-outcome.ts';
 import type { RunCache } from './run-cache.ts';
 import { newToken } from './token.ts';
 import { watchCancellation } from './watch-cancellation.ts';
+import type { WorkerActivity } from './worker-activity.ts';
+import type { ShardKind } from './worker-metrics.ts';
 
 /** How long a shard that must wait for training stays away. */
 const HAND_BACK_MS = 2_000;
@@ -35,6 +37,8 @@ export interface ShardProcessorOptions {
   readonly admits?: (priority: number) => boolean;
   /** Name of this worker, kept in commits. */
   readonly workerName: string;
+  /** Hears how far shards are, and what became of them. */
+  readonly activity: Pick<WorkerActivity, 'jobProgress' | 'shardCommitted' | 'shardUnused'>;
   readonly logger: Logger;
 }
 
@@ -62,18 +66,21 @@ async function processShard(
   signal: AbortSignal,
   options: ShardProcessorOptions,
 ): Promise<ShardProgress> {
-  const { kind, runs, logger } = options;
+  const { kind, runs, activity, logger } = options;
   const payload = JOBS[kind].parse(job.data, `job ${job.id}`);
   // A hundred thousand shards of a cancelled run are taken from the queue like this, at thousands a second.
   if (await runs.isCancelled(payload.out)) return NOTHING_DONE;
   const { run, ledger } = await runs.open(payload.out);
   const earlier = await ledger.findCommit(payload.shard);
-  if (earlier !== null) return progressOf(earlier);
+  if (earlier !== null) {
+    activity.shardUnused(kindOf(run, kind), 'skipped');
+    return progressOf(earlier);
+  }
 
   const cancellation = watchCancellation(runs, payload.out, signal);
   try {
     const { token, part } = await attempt(job, payload, cancellation.signal, options);
-    const standing = await commitPart(run, ledger, { shard: payload.shard, token, part }, options);
+    const standing = await commitPart(job, run, ledger, { shard: payload.shard, token, part }, options);
     return progressOf(standing);
   } catch (error) {
     if (!signal.aborted && cancellation.signal.aborted) {
@@ -91,10 +98,14 @@ async function attempt(
   job: Job,
   { out, shard, items }: ClassifyJob,
   signal: AbortSignal,
-  { kind, compute, isolated, logger }: ShardProcessorOptions,
+  { kind, compute, isolated, activity, logger }: ShardProcessorOptions,
 ): Promise<AttemptedPart> {
   const token = newToken();
-  const onProgress = throttledProgress(job);
+  const report = throttledProgress(job);
+  const onProgress = (progress: ShardProgress): void => {
+    activity.jobProgress(job.id, progress.items);
+    report(progress);
+  };
   try {
     return { token, part: await compute.run(kind, { out, shard, token }, { signal, onProgress }) };
   } catch (error) {
@@ -109,10 +120,11 @@ async function attempt(
 
 /** @returns the commit that stands: ours, or that of an attempt that was faster */
 async function commitPart(
+  job: Job,
   run: Run,
   ledger: RunLedger,
   { shard, token, part }: AttemptedPart & { readonly shard: number },
-  { workerName, logger }: ShardProcessorOptions,
+  { kind, workerName, activity, logger }: ShardProcessorOptions,
 ): Promise<Commit> {
   const commit: Commit = {
     schema: commitDocument.id,
@@ -125,7 +137,11 @@ async function commitPart(
   };
   const standing = await ledger.commit(commit);
   const won = standing.token === token;
-  if (!won) await removeLostPart(ledger, commit, logger);
+  if (won) activity.shardCommitted(job.id, kindOf(run, kind), part, batchesOf(run, part.items));
+  else {
+    activity.shardUnused(kindOf(run, kind), 'lost_race');
+    await removeLostPart(ledger, commit, logger);
+  }
   logger.info({ run: run.run, shard, items: part.items, seconds: part.seconds, won }, 'shard done');
   return standing;
 }
@@ -143,6 +159,16 @@ async function removeLostPart(ledger: RunLedger, commit: Commit, logger: Logger)
   } catch (error) {
     logger.warn({ err: error, key: commit.part.key }, 'a part that lost its race could not be removed');
   }
+}
+
+/** Runs that label and runs that evaluate share a queue. */
+function kindOf({ spec }: Run, work: ShardWork): ShardKind {
+  return spec.kind === 'train' ? work : spec.kind;
+}
+
+/** Batches that so many images fill; none where they are not worked on in batches. */
+function batchesOf(run: Run, items: number): number {
+  return isLabelRun(run) ? Math.ceil(items / run.spec.batchSize) : 0;
 }
 
 function progressOf(commit: Commit): ShardProgress {

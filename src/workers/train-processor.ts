@@ -23,6 +23,7 @@ import { pruneSteps } from './prune-checkpoints.ts';
 import type { RunCache } from './run-cache.ts';
 import { newToken } from './token.ts';
 import { watchCancellation } from './watch-cancellation.ts';
+import { EpochTally, type EpochObserver } from './epoch-tally.ts';
 
 const PROGRESS_INTERVAL_MS = 1_000;
 
@@ -34,6 +35,8 @@ export interface TrainProcessorOptions {
   readonly turns: Pick<DeviceTurns, 'train'> | undefined;
   readonly attempts: number;
   readonly workerName: string;
+  /** Hears how far epochs are, and what became of them. */
+  readonly activity: EpochObserver;
   readonly logger: Logger;
 }
 
@@ -76,10 +79,9 @@ async function processEpoch(
   const token = newToken();
   const work = async (): Promise<EpochOutcome> => {
     const epoch = await openEpoch(job, payload, options);
-    const { training } = epoch;
-    const commit =
-      (await training.findEpoch(payload.epoch)) ??
-      (await trainAndCommit(epoch, token, cancellation.signal, options));
+    const earlier = await epoch.training.findEpoch(payload.epoch);
+    if (earlier !== null) options.activity.epochEnded('skipped');
+    const commit = earlier ?? (await trainAndCommit(epoch, token, cancellation.signal, options));
     await goOn(epoch, commit, cancellation.signal, options);
     return { epoch: commit.epoch, top1Error: decidingError(commit) };
   };
@@ -129,19 +131,27 @@ async function trainAndCommit(
   signal: AbortSignal,
   options: TrainProcessorOptions,
 ): Promise<EpochCommit> {
-  const { job, payload, training } = epoch;
+  const { job, payload, run, training } = epoch;
   const task = { out: payload.out, epoch: payload.epoch, token };
+  const before = (await training.steps(payload.epoch)).at(-1);
+  const tally = new EpochTally(options.activity, job.id, run.spec.recipe.batchSize, before);
+  const report = throttledProgress(job);
   try {
     const draft = await options.compute.run('train', task, {
       signal,
-      onProgress: throttledProgress(job),
-      onStep: (step) => commitStep(epoch, token, step, options),
+      onProgress: (progress) => {
+        tally.progress(progress);
+        report(progress);
+      },
+      onStep: (step) => commitStep(epoch, token, step, tally, options),
     });
-    return await commitEpoch(epoch, token, draft, options);
+    return await commitEpoch(epoch, token, draft, tally, options);
   } catch (error) {
     // Another attempt may have committed the epoch, and removed the checkpoint that this one was to start from.
     const standing = signal.aborted ? null : await training.findEpoch(payload.epoch).catch(() => null);
     if (standing === null) throw error;
+    // Ours may stand already, where what came after it failed.
+    if (standing.token !== token) options.activity.epochEnded('lost_race');
     options.logger.warn({ job: job.id, err: error }, 'the epoch was committed by another attempt meanwhile');
     return standing;
   }
@@ -151,6 +161,7 @@ async function commitStep(
   { run, training }: Epoch,
   token: string,
   draft: StepDraft,
+  tally: EpochTally,
   { workerName, logger }: TrainProcessorOptions,
 ): Promise<void> {
   const standing = await training.commitStep({
@@ -161,6 +172,7 @@ async function commitStep(
     committedAt: new Date().toISOString(),
     ...draft,
   });
+  tally.step(draft, standing.token === token);
   if (standing.token !== token) {
     // Another attempt came first with, by construction, the same state: ours is superfluous.
     await removeQuietly(training, [draft.checkpoint.key, draft.metrics.key], logger);
@@ -173,6 +185,7 @@ async function commitEpoch(
   { run, training }: Epoch,
   token: string,
   draft: EpochDraft,
+  tally: EpochTally,
   { workerName, logger }: TrainProcessorOptions,
 ): Promise<EpochCommit> {
   const standing = await training.commitEpoch({
@@ -183,6 +196,7 @@ async function commitEpoch(
     committedAt: new Date().toISOString(),
     ...draft,
   });
+  tally.epoch(draft, standing.token === token);
   if (standing.token !== token) {
     await removeQuietly(training, [draft.checkpoint.key, draft.metrics.key], logger);
   }

@@ -14,7 +14,7 @@ import type { EpochTaskId, WorkKind } from '../../src/workers/compute/protocol.t
 import { SHUTDOWN_REASON } from '../../src/workers/job-outcome.ts';
 import { RunCache } from '../../src/workers/run-cache.ts';
 import { createTrainProcessor } from '../../src/workers/train-processor.ts';
-import { fakeEpochCommit, fakeStepCommit, tinyTrainRun } from '../support/fake-training.ts';
+import { fakeEpochCommit, fakeStepCommit, ignoredActivity, tinyTrainRun } from '../support/fake-training.ts';
 import { NO_S3 } from '../support/object-stores.ts';
 
 type Training = (task: EpochTaskId, options: AttemptOptions<'train'>) => Promise<EpochDraft>;
@@ -61,6 +61,7 @@ async function scene(
     turns: undefined,
     attempts: 7,
     workerName: 'worker-1',
+    activity: ignoredActivity,
     logger: createLogger('silent'),
   });
   const stop = new AbortController();

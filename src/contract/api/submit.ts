@@ -1,15 +1,16 @@
 import { z } from 'zod';
 import { SPLITS } from '../dataset.ts';
 import { SHARD_SIZE_MAX } from '../ids.ts';
+import { BATCH_SIZE_TRAINING_MAX, EPOCHS_MAX } from '../recipe.ts';
 import { PRIORITY_DEFAULT, PRIORITY_MAX } from '../queues.ts';
 import { PART_FORMATS } from '../rows.ts';
-import { BATCH_SIZE_MAX, TOP_K_MAX } from '../run.ts';
+import { BATCH_SIZE_MAX, SHORT_SIDE_MAX, TOP_K_MAX, VAL_FRACTION_MAX } from '../run.ts';
 
 const LOCATION_CHARS_MAX = 4_096;
 const GLOBS_MAX = 100;
 const GLOB_CHARS_MAX = 1_024;
 const SETTINGS_MAX = 100;
-const EPOCHS_MAX = 100_000;
+export const CHECKPOINT_STEPS_MAX = 1_000_000_000;
 
 /** A path, `file://` or `s3://` location. */
 const location = z.string().trim().min(1).max(LOCATION_CHARS_MAX);
@@ -52,9 +53,9 @@ export const submitPrepareSchema = z.strictObject({
   kind: z.literal('prepare'),
   ...sourceFields,
   out: location,
-  shortSide: z.number().int().min(1).max(4_096).default(256),
+  shortSide: z.number().int().min(1).max(SHORT_SIDE_MAX).default(256),
   encoding: z.enum(['jpeg', 'png']).default('jpeg'),
-  valFraction: z.number().min(0).max(0.9).default(0.1),
+  valFraction: z.number().min(0).max(VAL_FRACTION_MAX).default(0.1),
   shardSize,
   seed,
   priority: priority(PRIORITY_DEFAULT.prepare),
@@ -68,13 +69,13 @@ export const submitTrainSchema = z.strictObject({
   out: location,
   recipe: z.string().min(1).max(100).default('alexnet-2012'),
   epochs: z.number().int().min(1).max(EPOCHS_MAX).optional(),
-  batchSize,
+  batchSize: z.number().int().min(1).max(BATCH_SIZE_TRAINING_MAX).optional(),
   /** What differs from the recipe: `KEY=VALUE`. */
   settings: z.array(z.string().min(3).max(1_024)).max(SETTINGS_MAX).default([]),
   seed,
   /** Model file to start from. */
   init: location.optional(),
-  checkpointSteps: z.number().int().min(1).max(1_000_000).default(500),
+  checkpointSteps: z.number().int().min(1).max(CHECKPOINT_STEPS_MAX).default(500),
   keepCheckpoints: z.number().int().min(0).max(EPOCHS_MAX).default(2),
   /** Not before this time. */
   at: z.iso.datetime({ offset: true }).optional(),

@@ -16,7 +16,6 @@ import { cancel, resume, retryFailed } from '../runs/act-on-run.ts';
 import { runDetail, shardMap } from '../runs/run-detail.ts';
 import { submitRun } from '../runs/submit-run.ts';
 import type { Services } from '../services.ts';
-import { Idempotency } from './idempotency.ts';
 import { PROBLEMS } from './openapi.ts';
 
 export const runParams = z.strictObject({ run: runIdSchema });
@@ -25,8 +24,7 @@ const noQuery = z.strictObject({});
 /** Lists, submits, shows and steers runs. */
 export function registerRunRoutes(app: FastifyInstance, services: Services): void {
   const routes = app.withTypeProvider<ZodTypeProvider>();
-  const idempotency = new Idempotency(services.home);
-  const { catalogue } = services;
+  const { catalogue, idempotency } = services;
 
   routes.get(
     '/runs',

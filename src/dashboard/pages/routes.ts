@@ -7,6 +7,7 @@ import { acceptForms } from './form-body.ts';
 import type { PageRenderer } from './render.ts';
 import { runsPage } from './runs-page.ts';
 import { registerSignIn } from './sign-in-routes.ts';
+import { registerSubmitForms } from './submit/submit-routes.ts';
 
 const HIDDEN = { hide: true } as const;
 
@@ -14,6 +15,8 @@ const HIDDEN = { hide: true } as const;
 export function registerPages(app: FastifyInstance, services: Services, pages: PageRenderer): void {
   acceptForms(app);
   registerSignIn(app, services, pages);
+  registerSubmitForms(app, services, pages, services.idempotency);
+  app.get('/submit', { schema: HIDDEN }, (_request, reply) => reply.redirect('/submit/classify'));
   app.get('/', { schema: HIDDEN }, (_request, reply) => reply.redirect('/runs'));
   app
     .withTypeProvider<ZodTypeProvider>()

@@ -68,13 +68,15 @@ function runRow(run: RunOverview): Html {
     </th>
     <td>${stateBadge(run.state)}</td>
     <td class="progress">${progressBar(run)}</td>
-    <td class="right" data-field="items">${itemsText(run)}</td>
-    <td class="right" data-field="rate">${rateText(run)}</td>
-    <td class="right" data-field="eta">${etaText(run)}</td>
-    <td class="right" data-field="errors">${number(run.errors)}</td>
-    <td><span class="location" title="${run.source}">${shortLocation(run.source)}</span></td>
-    <td>${run.submittedBy ?? '–'}</td>
-    <td>${time(run.createdAt)}</td>
+    <td class="right" data-label="Images" data-field="items">${itemsText(run)}</td>
+    <td class="right" data-label="Images/s" data-field="rate">${rateText(run)}</td>
+    <td class="right" data-label="Left" data-field="eta">${etaText(run)}</td>
+    <td class="right" data-label="Errors" data-field="errors">${number(run.errors)}</td>
+    <td data-label="Source">
+      <span class="location" title="${run.source}">${shortLocation(run.source)}</span>
+    </td>
+    <td data-label="By">${run.submittedBy ?? '–'}</td>
+    <td data-label="Submitted">${time(run.createdAt)}</td>
   </tr>`;
 }
 
