@@ -73,6 +73,7 @@ export async function startDashboard(
       locations: locationsOf(options),
       batchSize: context.settings.worker.batchSize,
       logger: context.logger,
+      environment: context.environment,
     });
     const address = await running.listen(options.host, options.port);
     return {

@@ -16,7 +16,9 @@ import { isSafe } from './access/request-origin.ts';
 import { Idempotency } from './api/idempotency.ts';
 import { registerEventsRoute } from './api/events-route.ts';
 import { registerOpenapi } from './api/openapi.ts';
+import { registerPictureRoutes } from './api/pictures-routes.ts';
 import { registerResultRoutes } from './api/results-routes.ts';
+import { registerRunFactRoutes } from './api/run-facts-routes.ts';
 import { registerRunRoutes } from './api/runs-routes.ts';
 import { RunCatalogue } from './catalogue/run-catalogue.ts';
 import type { WatchedRun } from './catalogue/watched-run.ts';
@@ -26,6 +28,7 @@ import { registerAssets } from './pages/assets.ts';
 import { faultPage } from './pages/fault-page.ts';
 import { PageRenderer, wantsPage } from './pages/render.ts';
 import { registerPages } from './pages/routes.ts';
+import { PictureHost } from './pictures/picture-host.ts';
 import { problemOf } from './problem.ts';
 import { registerQueueBoard } from './queues/queue-board.ts';
 import type { Services } from './services.ts';
@@ -46,6 +49,8 @@ export interface DashboardOptions {
   readonly locations: readonly string[] | null;
   readonly batchSize: number;
   readonly logger: Logger;
+  /** Of the process that decodes pictures: how to reach the store. Without it there are none but of local files. */
+  readonly environment?: NodeJS.ProcessEnv;
 }
 
 export interface Dashboard {
@@ -66,11 +71,13 @@ export async function createDashboard(options: DashboardOptions): Promise<Dashbo
     onChange: (run) => announce(run, hub, committed),
   });
   const home = options.resolver.open(options.homeUri);
-  const services: Services = { ...options, home, catalogue, hub, idempotency: new Idempotency(home) };
+  const pictures = new PictureHost({ environment: options.environment ?? {}, logger: options.logger });
+  const idempotency = new Idempotency(home);
+  const services: Services = { ...options, home, catalogue, hub, idempotency, pictures };
   const watcher = new QueueWatcher(options.queues, catalogue, hub);
   const app = await createApp(services);
   app.addHook('onClose', async () => {
-    await Promise.all([catalogue.close(), watcher.close()]);
+    await Promise.all([catalogue.close(), watcher.close(), pictures.close()]);
   });
   await app.ready();
   await catalogue.start();
@@ -119,6 +126,8 @@ async function createApp(services: Services): Promise<FastifyInstance> {
     async (api) => {
       registerRunRoutes(api, services);
       registerResultRoutes(api, services);
+      registerRunFactRoutes(api, services);
+      registerPictureRoutes(api, services);
       registerEventsRoute(api, services);
       api.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
     },

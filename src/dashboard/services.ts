@@ -6,6 +6,7 @@ import type { AccessMode } from './access/access-policy.ts';
 import type { Idempotency } from './api/idempotency.ts';
 import type { RunCatalogue } from './catalogue/run-catalogue.ts';
 import type { LiveHub } from './live/live-hub.ts';
+import type { PictureHost } from './pictures/picture-host.ts';
 
 /** What every route works with. */
 export interface Services {
@@ -18,6 +19,7 @@ export interface Services {
   readonly hub: LiveHub;
   readonly access: AccessMode;
   readonly idempotency: Idempotency;
+  readonly pictures: Pick<PictureHost, 'thumbnail' | 'filters' | 'minibatch'>;
   /** Locations that runs may name; null: any. */
   readonly locations: readonly string[] | null;
   /** Images per step where a request names none. */
