@@ -10,6 +10,8 @@ import { printableStream } from '../telemetry/printable.ts';
 /** What every command works with. Built once per process. */
 export interface Context {
   readonly settings: Settings;
+  /** For processes that are started; everything else reads `settings`. */
+  readonly environment: NodeJS.ProcessEnv;
   readonly resolver: StoreResolver;
   readonly index: RunIndex;
   readonly logger: Logger;
@@ -50,6 +52,7 @@ export function createContext(process: NodeJS.Process, progress: CommandProgress
   }
   return {
     settings,
+    environment: process.env,
     resolver,
     index: new RunIndex(resolver, settings.home),
     logger: createLogger(settings.logLevel),

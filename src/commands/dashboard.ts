@@ -73,11 +73,11 @@ export async function startDashboard(
       homeUri: context.settings.home,
       queues,
       workers,
-      environment: process.env,
       access: options.access,
       locations: locationsOf(options),
       batchSize: context.settings.worker.batchSize,
       logger: context.logger,
+      environment: context.environment,
     });
     const address = await running.listen(options.host, options.port);
     return {

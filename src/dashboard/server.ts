@@ -19,7 +19,9 @@ import { registerGuard } from './access/guard.ts';
 import { Idempotency } from './api/idempotency.ts';
 import { registerEventsRoute } from './api/events-route.ts';
 import { registerOpenapi } from './api/openapi.ts';
+import { registerPictureRoutes } from './api/pictures-routes.ts';
 import { registerResultRoutes } from './api/results-routes.ts';
+import { registerRunFactRoutes } from './api/run-facts-routes.ts';
 import { registerRunRoutes } from './api/runs-routes.ts';
 import { RunCatalogue } from './catalogue/run-catalogue.ts';
 import { registerWorkerRoutes } from './api/workers-routes.ts';
@@ -79,6 +81,7 @@ export async function createDashboard(options: DashboardOptions): Promise<Dashbo
   });
   const home = resolver.open(options.homeUri);
   const idempotency = new Idempotency(home);
+  const pictures = new PictureHost(options);
   const register = createMetricsRegister();
   createFleetMetrics({ queues: options.queues, workers: options.workers, register });
   const services: Services = {
@@ -90,7 +93,7 @@ export async function createDashboard(options: DashboardOptions): Promise<Dashbo
     register,
     idempotency,
     fleet: new FleetView(options.workers, options.queues),
-    pictures: new PictureHost(options),
+    pictures,
   };
   const app = await createApp(services);
   app.addHook('onClose', () => catalogue.close());
@@ -104,7 +107,7 @@ export async function createDashboard(options: DashboardOptions): Promise<Dashbo
     close: async () => {
       clearInterval(sweeping);
       await app.close();
-      await Promise.all([watcher.close(), services.pictures.close()]);
+      await Promise.all([watcher.close(), pictures.close()]);
     },
   };
 }
@@ -152,6 +155,8 @@ async function createApp(services: Services): Promise<FastifyInstance> {
       api.removeContentTypeParser('text/plain');
       registerRunRoutes(api, services);
       registerResultRoutes(api, services);
+      registerRunFactRoutes(api, services);
+      registerPictureRoutes(api, services);
       registerEventsRoute(api, services);
       registerWorkerRoutes(api, services);
       api.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());

@@ -20,10 +20,10 @@ export interface Services {
   readonly catalogue: RunCatalogue;
   readonly hub: LiveHub;
   readonly fleet: FleetView;
-  readonly pictures: PictureHost;
   readonly register: MetricsRegister;
   readonly access: AccessMode;
   readonly idempotency: Idempotency;
+  readonly pictures: Pick<PictureHost, 'thumbnail' | 'filters' | 'minibatch'>;
   /** Locations that runs may name; null: any. */
   readonly locations: readonly string[] | null;
   /** Images per step where a request names none. */

@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { VERSION } from '../../config/version.ts';
+import { runLabelsSchema } from '../../contract/api/labels.ts';
 import { problemSchema } from '../../contract/api/problem.ts';
 import {
   actionSchema,
@@ -11,6 +12,7 @@ import {
   runDetailSchema,
   runListSchema,
   runOverviewSchema,
+  shardFactsSchema,
   shardMapSchema,
   submittedSchema,
 } from '../../contract/api/runs.ts';
@@ -27,6 +29,8 @@ const NAMED_SCHEMAS = {
   Submitted: submittedSchema,
   ActionAnswer: actionSchema,
   ShardMap: shardMapSchema,
+  ShardFacts: shardFactsSchema,
+  RunLabels: runLabelsSchema,
   ResultsPage: resultsPageSchema,
   ErrorsPage: errorsPageSchema,
   Training: trainingSchema,

@@ -8,7 +8,7 @@ import { PART_FORMATS, type PartFormat } from '../../contract/rows.ts';
 import { errorBytes, resultBytes } from '../../pipeline/run-results.ts';
 import { resultLedgers } from '../../storage/generations.ts';
 import { requireKind } from '../catalogue/run-catalogue.ts';
-import { withinBudget } from '../runs/run-detail.ts';
+import { withinBudget } from '../runs/within-budget.ts';
 import { errorsPage, resultsPage } from '../runs/rows-page.ts';
 import { readTraining } from '../runs/training.ts';
 import type { Services } from '../services.ts';

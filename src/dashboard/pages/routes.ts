@@ -6,6 +6,7 @@ import { mayActAs } from '../access/access-policy.ts';
 import type { Services } from '../services.ts';
 import { acceptForms } from './form-body.ts';
 import type { PageRenderer } from './render.ts';
+import { registerRunPages } from './run/run-routes.ts';
 import { runsPage } from './runs-page.ts';
 import { registerSignIn } from './sign-in-routes.ts';
 import { fleetTables, workersPage } from './workers-page.ts';
@@ -18,6 +19,7 @@ export function registerPages(app: FastifyInstance, services: Services, pages: P
   acceptForms(app);
   registerSignIn(app, services, pages);
   registerSubmitForms(app, services, pages, services.idempotency);
+  registerRunPages(app, services, pages);
   app.get('/submit', { schema: HIDDEN }, (_request, reply) => reply.redirect('/submit/classify'));
   app.get('/', { schema: HIDDEN }, (_request, reply) => reply.redirect('/runs'));
   app
