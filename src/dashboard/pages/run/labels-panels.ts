@@ -28,7 +28,7 @@ function classesPanel({ classes, others, images, undescribedShards }: RunLabels)
       <thead class="unseen">
         <tr>
           <th scope="col">Class</th>
-          <th scope="col" class="bar-cell"></th>
+          <th scope="col" class="bar-cell"><span class="unseen">Share</span></th>
           <th scope="col">Images</th>
           <th scope="col">Share</th>
         </tr>
