@@ -165,7 +165,13 @@ it.skipIf(compose === null)(
   async () => {
     const [command = '', ...before] = compose ?? [];
     const files = ['-f', 'docker-compose.yml', '-f', 'infra/monitoring/compose.yml'];
-    const secrets = ['REDIS_PASSWORD', 'S3_ACCESS_KEY', 'S3_SECRET_KEY', 'GRAFANA_PASSWORD'];
+    const secrets = [
+      'REDIS_PASSWORD',
+      'S3_ACCESS_KEY',
+      'S3_SECRET_KEY',
+      'DASHBOARD_TOKEN',
+      'GRAFANA_PASSWORD',
+    ];
     const env = { ...process.env, ...Object.fromEntries(secrets.map((name) => [name, 'x'])) };
     const { stdout } = await run(command, [...before, ...files, 'config'], { cwd: ROOT, env });
     for (const expected of ['9464', 'http://traces:4318', 'prom/prometheus:v', 'grafana/grafana:']) {
