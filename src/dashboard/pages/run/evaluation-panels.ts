@@ -25,7 +25,7 @@ function errorFigures(evaluation: EvaluationView): Html {
     </div>`;
   return html`<section class="panel" aria-labelledby="evaluation-heading">
     <h2 id="evaluation-heading">
-      Errors
+      Error
       <span class="quiet-text"
         >on ${number(items)} images of ${split}, ${crops === 1 ? 'centre crop' : `${crops} crops`}</span
       >

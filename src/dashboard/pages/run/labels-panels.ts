@@ -22,7 +22,9 @@ function classesPanel({ classes, others, images, undescribedShards }: RunLabels)
   return html`<section class="panel" aria-labelledby="classes-heading">
     <h2 id="classes-heading">
       Classes
-      <span class="quiet-text">${number(classes.length + others.classes)} of ${number(images)} images</span>
+      <span class="quiet-text">
+        ${number(classes.length + others.classes)} in ${number(images)} labelled ${plural(images, 'image')}
+      </span>
     </h2>
     <table class="histogram">
       <thead class="unseen">
