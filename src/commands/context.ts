@@ -1,5 +1,6 @@
 import { readSettings, type Settings } from '../config/environment.ts';
 import { EXIT, type ImagemillError } from '../contract/errors.ts';
+import type { QueueTelemetry } from '../queue/telemetry.ts';
 import type { StoreResolver } from '../storage/object-store.ts';
 import { createStoreResolver } from '../storage/resolver.ts';
 import { RunIndex } from '../storage/run-index.ts';
@@ -20,6 +21,8 @@ export interface Context {
   /** Aborted by the first SIGINT or SIGTERM. */
   readonly interrupted: AbortSignal;
   readonly progress: CommandProgress;
+  /** Undefined while traces are off. */
+  readonly queueTelemetry?: QueueTelemetry | undefined;
 }
 
 export interface CommandProgress {

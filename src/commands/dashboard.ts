@@ -4,6 +4,7 @@ import { accessMode, isLoopback } from '../dashboard/access/access-policy.ts';
 import { createDashboard, type Dashboard } from '../dashboard/server.ts';
 import { checkRedis } from '../queue/connection.ts';
 import { Queues, type QueueTarget } from '../queue/queues.ts';
+import { WorkerRegistry } from '../queue/worker-registry.ts';
 import type { Context } from './context.ts';
 import { sharedQueue } from './with-queues.ts';
 
@@ -62,6 +63,8 @@ export async function startDashboard(
   },
 ): Promise<RunningDashboard> {
   const queues = new Queues(target);
+  const workers = new WorkerRegistry(target);
+  const closeQueues = () => Promise.all([queues.close(), workers.close()]);
   let running: Dashboard | undefined;
   try {
     running = await createDashboard({
@@ -69,6 +72,7 @@ export async function startDashboard(
       index: context.index,
       homeUri: context.settings.home,
       queues,
+      workers,
       access: options.access,
       locations: locationsOf(options),
       batchSize: context.settings.worker.batchSize,
@@ -80,20 +84,23 @@ export async function startDashboard(
       address,
       close: async () => {
         await running?.close();
-        await queues.close();
+        await closeQueues();
       },
     };
   } catch (error) {
     await running?.close();
-    await queues.close();
+    await closeQueues();
     throw error;
   }
 }
 
-/** Whoever can reach only this machine could read its files anyway; others get object storage, unless told otherwise. */
-function locationsOf({ host, allow }: Pick<DashboardCommandOptions, 'host' | 'allow'>): string[] | null {
+/**
+ * Whoever is on this machine could read its files anyway; others, and those whom a proxy here lets in, get object
+ * storage, unless told otherwise.
+ */
+function locationsOf({ host, allow, access }: Parameters<typeof startDashboard>[2]): string[] | null {
   if (allow.length > 0) return allow;
-  return isLoopback(host) ? null : ['s3://'];
+  return isLoopback(host) && access.kind !== 'proxy' ? null : ['s3://'];
 }
 
 async function interrupted({ interrupted }: Context): Promise<void> {

@@ -25,6 +25,7 @@ import {
 import { results } from './results.ts';
 import { addRecoveryCommands } from './recovery-commands.ts';
 import { runs, RUNS_SHOWN_MAX, status } from './runs.ts';
+import { runTraced } from './run-traced.ts';
 import { addTrainingCommands } from './training-commands.ts';
 import { dev, worker } from './worker.ts';
 
@@ -39,7 +40,7 @@ export function createProgram(
   progress: CommandProgress = { enqueued: false },
 ): Command {
   const run = async (handler: Handler): Promise<void> =>
-    onExit(await handler(createContext(process, progress)));
+    onExit(await runTraced(createContext(process, progress), handler));
   const program = new Command('imagemill')
     .description(
       'Labels image collections in object storage in bulk, as jobs on a Redis queue that GPU workers pull.',

@@ -94,7 +94,8 @@ export async function withQueues<R>(
     }
   }
   const redis = await startEmbeddedRedis();
-  const target = { redisUrl: redis.url, prefix: context.settings.queuePrefix };
+  const { queueTelemetry: telemetry } = context;
+  const target = { redisUrl: redis.url, prefix: context.settings.queuePrefix, telemetry };
   const queues = new Queues(target);
   let worker: RunningWorker | undefined;
   try {
@@ -109,11 +110,11 @@ export async function withQueues<R>(
 }
 
 /**
- * Logs of a worker inside a command. Of an attempt that failed, the command itself says in one line what counts in the
- * end: unless more is asked for, warnings would only repeat it, with stack traces.
+ * Logs of a worker inside a command. Of what failed, the command itself says in one line what counts in the end: unless
+ * more is asked for, warnings and errors would only repeat it, with stack traces.
  */
 export function commandLogger({ logger, settings }: Context): Logger {
-  return settings.logLevel === 'warn' ? logger.child({}, { level: 'error' }) : logger;
+  return settings.logLevel === 'warn' ? logger.child({}, { level: 'fatal' }) : logger;
 }
 
 /** Checks what `withQueues` will need, before anything is written. */
@@ -123,7 +124,7 @@ export async function checkQueues(context: Context): Promise<void> {
 }
 
 /** The queue of REDIS_URL; null where that is not set. */
-export function sharedQueue({ settings }: Context): QueueTarget | null {
+export function sharedQueue({ settings, queueTelemetry: telemetry }: Context): QueueTarget | null {
   const { redisUrl, redisTls, queuePrefix: prefix } = settings;
-  return redisUrl === undefined ? null : { redisUrl, redisTls, prefix };
+  return redisUrl === undefined ? null : { redisUrl, redisTls, prefix, telemetry };
 }

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { ImagemillError } from '../contract/errors.ts';
 import { readRedisTls, type RedisTls } from './redis-tls.ts';
 import { redisUrlFault, withoutUserInfo } from './redis-url.ts';
+import { tracingSettings, tracingVariables, type TracingSettings } from './tracing-settings.ts';
 
 const flag = z
   .enum(['1', '0', 'true', 'false', 'yes', 'no'])
@@ -77,6 +78,8 @@ const environmentSchema = z.object({
   IMAGEMILL_SHARD_ATTEMPTS: count(1, 100).default(5),
   /** How long a worker's claim on a job outlives its last sign of life. */
   IMAGEMILL_LOCK_MS: count(1_000, 600_000).default(10_000),
+
+  ...tracingVariables,
 });
 
 type Variables = z.infer<typeof environmentSchema>;
@@ -104,6 +107,8 @@ export interface Settings {
   readonly s3: S3Settings;
   readonly worker: WorkerSettings;
   readonly dashboard: DashboardSettings;
+  /** Undefined: no traces. */
+  readonly tracing: TracingSettings | undefined;
 }
 
 export interface DashboardSettings {
@@ -165,6 +170,7 @@ export function readSettings(env: Record<string, string | undefined>): Settings 
       lockMs: vars.IMAGEMILL_LOCK_MS,
       visibleGpus: vars.CUDA_VISIBLE_DEVICES,
     },
+    tracing: tracingSettings(vars),
     dashboard: { token: vars.IMAGEMILL_TOKEN, viewerToken: vars.IMAGEMILL_VIEWER_TOKEN },
   };
 }

@@ -2,6 +2,7 @@ import type { FastifyError } from 'fastify';
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod';
 import type { Problem } from '../contract/api/problem.ts';
 import { asImagemillError, ERROR_CATALOGUE, ImagemillError, type ErrorCode } from '../contract/errors.ts';
+import { isRedisFault, redisFault } from '../queue/redis-faults.ts';
 
 /** Where the errors are explained. */
 const ERRORS_PAGE = '/errors';
@@ -19,6 +20,10 @@ const STATUS_OF_CODE: Partial<Record<ErrorCode, number>> = {
   OUTPUT_HOLDS_ANOTHER_RUN: 409,
   IDEMPOTENCY_KEY_REUSED: 422,
   RUN_CANCELLED: 409,
+  // Whoever asks has named a place that is not there, or not ours.
+  STORE_NOT_FOUND: 404,
+  STORE_ACCESS_DENIED: 403,
+  STORE_CONDITIONAL_PUT_UNSUPPORTED: 409,
   CONTRACT_INVALID: 422,
   CONTRACT_VERSION_UNKNOWN: 422,
   INTERNAL: 500,
@@ -29,7 +34,7 @@ const STATUS_OF_SCOPE = { use: 400, item: 422, run: 409, service: 503 } as const
 const STATUS_TITLES: Record<number, string> = {
   400: 'The request cannot be read.',
   404: ERROR_CATALOGUE.PAGE_NOT_FOUND.meaning,
-  405: 'The method is not one of this address.',
+  408: 'The request did not arrive in time.',
   413: 'The request is larger than the limit.',
   414: 'The address is longer than the limit.',
   415: 'The content type is none that is understood.',
@@ -38,7 +43,7 @@ const STATUS_TITLES: Record<number, string> = {
 
 /** Any thrown value as the answer a client gets. */
 export function problemOf(thrown: unknown): Problem {
-  const error = asRequestFault(thrown) ?? asImagemillError(thrown);
+  const error = asRequestFault(thrown) ?? asServiceFault(thrown) ?? asImagemillError(thrown);
   const status = requestStatus(thrown) ?? STATUS_OF_CODE[error.code] ?? STATUS_OF_SCOPE[error.scope];
   return {
     type: `${ERRORS_PAGE}#${error.code}`,
@@ -52,6 +57,11 @@ export function problemOf(thrown: unknown): Problem {
     code: error.code,
     retryable: error.retryable,
   };
+}
+
+/** What the client of Redis throws bears the command with its arguments, and no code of ours. */
+function asServiceFault(thrown: unknown): ImagemillError | null {
+  return isRedisFault(thrown) ? redisFault(thrown, 'REDIS_URL') : null;
 }
 
 function requestStatus(thrown: unknown): number | null {

@@ -9,10 +9,13 @@ import { ImagemillError } from '../contract/errors.ts';
 import type { Queues } from '../queue/queues.ts';
 import type { StoreResolver } from '../storage/object-store.ts';
 import type { RunIndex } from '../storage/run-index.ts';
+import type { WorkerRegistry } from '../queue/worker-registry.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import { createMetricsRegister } from '../telemetry/metrics.ts';
 import type { AccessMode } from './access/access-policy.ts';
+import { createFaultAnswer, type FaultAnswer } from './answer-fault.ts';
+import { allowedRoots } from './access/allowed-locations.ts';
 import { registerGuard } from './access/guard.ts';
-import { isSafe } from './access/request-origin.ts';
 import { Idempotency } from './api/idempotency.ts';
 import { registerEventsRoute } from './api/events-route.ts';
 import { registerOpenapi } from './api/openapi.ts';
@@ -21,23 +24,26 @@ import { registerResultRoutes } from './api/results-routes.ts';
 import { registerRunFactRoutes } from './api/run-facts-routes.ts';
 import { registerRunRoutes } from './api/runs-routes.ts';
 import { RunCatalogue } from './catalogue/run-catalogue.ts';
-import type { WatchedRun } from './catalogue/watched-run.ts';
+import { registerWorkerRoutes } from './api/workers-routes.ts';
+import { answerUnreadable, answerUnroutable } from './framework-faults.ts';
 import { LiveHub } from './live/live-hub.ts';
 import { QueueWatcher } from './live/queue-watcher.ts';
+import { RunAnnouncer } from './live/run-announcer.ts';
+import { createFleetMetrics } from './metrics/fleet-metrics.ts';
+import { registerHealth, registerHttpMetrics, registerMetricsRoute } from './metrics/http-metrics.ts';
 import { registerAssets } from './pages/assets.ts';
-import { faultPage } from './pages/fault-page.ts';
-import { PageRenderer, wantsPage } from './pages/render.ts';
+import { PageRenderer } from './pages/render.ts';
 import { registerPages } from './pages/routes.ts';
 import { PictureHost } from './pictures/picture-host.ts';
-import { problemOf } from './problem.ts';
 import { registerQueueBoard } from './queues/queue-board.ts';
 import type { Services } from './services.ts';
+import { FleetView } from './workers/fleet-view.ts';
 
 const BODY_BYTES_MAX = 1_048_576;
 const PARAM_CHARS_MAX = 512;
 const REQUEST_TIMEOUT_MS = 30_000;
 const CONNECTIONS_MAX = 2_000;
-const STATUS_FAULT = 500;
+const KEYS_INTERVAL_MS = 3_600_000;
 
 export interface DashboardOptions {
   readonly resolver: StoreResolver;
@@ -45,12 +51,13 @@ export interface DashboardOptions {
   /** Location of the index, where idempotency keys are kept beside it. */
   readonly homeUri: string;
   readonly queues: Queues;
+  readonly workers: WorkerRegistry;
+  /** Of the process that makes pictures: how to reach the store. */
+  readonly environment: NodeJS.ProcessEnv;
   readonly access: AccessMode;
   readonly locations: readonly string[] | null;
   readonly batchSize: number;
   readonly logger: Logger;
-  /** Of the process that decodes pictures: how to reach the store. Without it there are none but of local files. */
-  readonly environment?: NodeJS.ProcessEnv;
 }
 
 export interface Dashboard {
@@ -63,43 +70,57 @@ export interface Dashboard {
 /** Builds the dashboard: API, pages, live events, queues and metrics behind one guard. */
 export async function createDashboard(options: DashboardOptions): Promise<Dashboard> {
   const hub = new LiveHub();
-  const committed = new Map<string, number>();
+  const announcer = new RunAnnouncer(hub);
+  const { index, resolver, logger } = options;
   const catalogue = new RunCatalogue({
-    index: options.index,
-    resolver: options.resolver,
-    logger: options.logger,
-    onChange: (run) => announce(run, hub, committed),
+    index,
+    resolver,
+    logger,
+    onChange: (run) => announcer.announce(run),
+    onForget: (run) => announcer.forget(run),
   });
-  const home = options.resolver.open(options.homeUri);
-  const pictures = new PictureHost({ environment: options.environment ?? {}, logger: options.logger });
+  const home = resolver.open(options.homeUri);
   const idempotency = new Idempotency(home);
-  const services: Services = { ...options, home, catalogue, hub, idempotency, pictures };
-  const watcher = new QueueWatcher(options.queues, catalogue, hub);
+  const pictures = new PictureHost(options);
+  const register = createMetricsRegister();
+  createFleetMetrics({ queues: options.queues, workers: options.workers, register });
+  const services: Services = {
+    ...options,
+    home,
+    locations: allowedRoots(options.locations, resolver),
+    catalogue,
+    hub,
+    register,
+    idempotency,
+    fleet: new FleetView(options.workers, options.queues),
+    pictures,
+  };
   const app = await createApp(services);
-  app.addHook('onClose', async () => {
-    await Promise.all([catalogue.close(), watcher.close(), pictures.close()]);
-  });
+  app.addHook('onClose', () => catalogue.close());
   await app.ready();
   await catalogue.start();
+  const watcher = new QueueWatcher(options.queues, catalogue, hub);
+  const sweeping = discardKeys(idempotency, logger);
   return {
     app,
     listen: (host, port) => listen(app, host, port),
-    close: () => app.close(),
+    close: async () => {
+      clearInterval(sweeping);
+      await app.close();
+      await Promise.all([watcher.close(), pictures.close()]);
+    },
   };
 }
 
-/** Tells browsers of a run that was read again, and of commits that were not there before. */
-function announce(run: WatchedRun, hub: LiveHub, committed: Map<string, number>): void {
-  const id = run.entry.run;
-  hub.publish(`run:${id}`, () => ({ type: 'run', run: run.overview() }));
-  const count =
-    run.commits.commits.size +
-    run.epochs.epochs.length +
-    run.epochs.stepCommits.length +
-    (run.isLive ? 0 : 1);
-  if (committed.get(id) === count) return;
-  committed.set(id, count);
-  hub.publish(`committed:${id}`, () => ({ type: 'committed', run: id, count }));
+/** Now, and from time to time: every submission with a key leaves a record behind. */
+function discardKeys(idempotency: Idempotency, logger: Logger): NodeJS.Timeout {
+  const discard = () =>
+    void idempotency.discardExpired().catch((error: unknown) => {
+      const isEmpty = error instanceof ImagemillError && error.code === 'STORE_NOT_FOUND';
+      if (!isEmpty) logger.warn({ err: error }, 'old idempotency keys could not be removed');
+    });
+  discard();
+  return setInterval(discard, KEYS_INTERVAL_MS).unref();
 }
 
 async function createApp(services: Services): Promise<FastifyInstance> {
@@ -114,45 +135,43 @@ async function createApp(services: Services): Promise<FastifyInstance> {
     forceCloseConnections: true,
     routerOptions: { maxParamLength: PARAM_CHARS_MAX, ignoreTrailingSlash: true },
     exposeHeadRoutes: true,
+    frameworkErrors: answerUnroutable,
+    clientErrorHandler: answerUnreadable(services.logger),
   });
   app.server.maxConnections = CONNECTIONS_MAX;
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
-  await registerGuard(app, services.access);
+  registerHttpMetrics(app, services.register, services.hub);
+  let pages: PageRenderer | undefined;
+  const answer = createFaultAnswer(() => pages ?? new PageRenderer('/assets', services.access));
+  await registerGuard(app, services.access, answer);
+  answerFaults(app, answer);
   await registerOpenapi(app);
-  const pages = new PageRenderer(await registerAssets(app), services.access);
-  answerFaults(app, pages);
+  const renderer = new PageRenderer(await registerAssets(app), services.access);
+  pages = renderer;
   await app.register(
     async (api) => {
+      // JSON is all that the API reads.
+      api.removeContentTypeParser('text/plain');
       registerRunRoutes(api, services);
       registerResultRoutes(api, services);
       registerRunFactRoutes(api, services);
       registerPictureRoutes(api, services);
       registerEventsRoute(api, services);
+      registerWorkerRoutes(api, services);
       api.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
     },
     { prefix: '/api/v1' },
   );
-  await app.register(async (scope) => registerPages(scope, services, pages));
+  await app.register(async (scope) => registerPages(scope, services, renderer));
   await registerQueueBoard(app, services);
+  registerMetricsRoute(app, services.register);
+  registerHealth(app, () => services.queues.answer());
   return app;
 }
 
-function answerFaults(app: FastifyInstance, pages: PageRenderer): void {
-  app.setErrorHandler<FastifyError>((error, request, reply) => {
-    const problem = problemOf(error);
-    const facts = { method: request.method, url: request.url, code: problem.code, status: problem.status };
-    if (problem.status >= STATUS_FAULT) request.log.error({ err: error, ...facts }, 'request failed');
-    else request.log.warn({ ...facts, detail: problem.detail }, 'request refused');
-    if (!wantsPage(request)) {
-      return reply.code(problem.status).type('application/problem+json').send(problem);
-    }
-    if (problem.code === 'UNAUTHENTICATED' && isSafe(request.method)) {
-      return reply.redirect(`/login?${new URLSearchParams({ next: request.url }).toString()}`);
-    }
-    const content = { title: problem.title, body: faultPage(problem) };
-    return pages.send(request, reply, content, problem.status);
-  });
+function answerFaults(app: FastifyInstance, answer: FaultAnswer): void {
+  app.setErrorHandler<FastifyError>((error, request, reply) => answer(error, request, reply));
   app.setNotFoundHandler((request) => {
     throw new ImagemillError(
       'PAGE_NOT_FOUND',

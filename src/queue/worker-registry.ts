@@ -137,9 +137,14 @@ export class WorkerRegistry {
   }
 }
 
-/** @throws the first fault of its commands */
+/** @throws the first fault of its commands, rather than that the whole was not done */
 async function inTransaction(transaction: ReturnType<Redis['multi']>): Promise<void> {
-  for (const [error] of (await transaction.exec()) ?? []) if (error !== null) throw error;
+  try {
+    for (const [error] of (await transaction.exec()) ?? []) if (error !== null) throw error;
+  } catch (error) {
+    const { previousErrors } = error as { previousErrors?: readonly Error[] };
+    throw previousErrors?.[0] ?? error;
+  }
 }
 
 function readReport(json: string): WorkerReport | null {

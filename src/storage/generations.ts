@@ -167,13 +167,17 @@ export async function completeGeneration(
   });
 }
 
+/** The directory of the run that a nested run retries, by where that is; null for any other run. */
+export function retriedDirectory(out: string): string | null {
+  return FOLDER_OF_GENERATION.test(out) ? out.replace(FOLDER_OF_GENERATION, '') : null;
+}
+
 /** Found by where the nested run is, rather than by an address in its spec: a run's directory can be moved as a whole. */
 async function openRetried(nested: RunLedger, retryOf: RetryOf, resolver: StoreResolver): Promise<RunLedger> {
   const expected = `expected a folder of generation ${retryOf.generation} inside the directory of ${retryOf.run}`;
-  if (!FOLDER_OF_GENERATION.test(nested.out)) {
-    throw new ImagemillError('CONTRACT_INVALID', `${expected}, got ${nested.out}`);
-  }
-  const ledger = new RunLedger(resolver.open(nested.out.replace(FOLDER_OF_GENERATION, '')));
+  const directory = retriedDirectory(nested.out);
+  if (directory === null) throw new ImagemillError('CONTRACT_INVALID', `${expected}, got ${nested.out}`);
+  const ledger = new RunLedger(resolver.open(directory));
   const { run, fencing } = await ledger.readRun();
   // The document says the same whoever of those that finish a nested run writes it, so looking first will do.
   if (run === retryOf.run) {

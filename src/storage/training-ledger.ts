@@ -52,11 +52,18 @@ export class TrainingLedger {
   commitStep = (commit: StepCommit): Promise<StepCommit> =>
     this.#commit(ledgerKeys.step(commit.epoch, commit.step), stepCommitDocument, commit);
 
-  /** Checkpoints within an epoch, ascending. */
-  async steps(epoch: number): Promise<StepCommit[]> {
+  /**
+   * Checkpoints within an epoch, ascending.
+   * @param after only those of later steps than this one
+   */
+  async steps(epoch: number, after = 0): Promise<StepCommit[]> {
     const prefix = ledgerKeys.step(epoch, 0).replace(/\d{8}\.json$/, '');
-    const keys = await this.#keys(prefix, STEP_KEY);
-    const commits = await Promise.all(keys.map((key) => this.#read(key, stepCommitDocument)));
+    const keys = await this.#keys(prefix, STEP_KEY, ledgerKeys.step(epoch, after));
+    const commits: StepCommit[] = [];
+    for (let start = 0; start < keys.length; start += READ_CONCURRENCY) {
+      const chunk = keys.slice(start, start + READ_CONCURRENCY);
+      commits.push(...(await Promise.all(chunk.map((key) => this.#read(key, stepCommitDocument)))));
+    }
     return commits.sort((a, b) => a.step - b.step);
   }
 
@@ -64,9 +71,10 @@ export class TrainingLedger {
   createSummary = (summary: TrainSummary): Promise<boolean> =>
     this.store.putIfAbsent(ledgerKeys.summary, trainSummaryDocument.encode(summary));
 
-  async #keys(prefix: string, pattern: RegExp): Promise<string[]> {
+  async #keys(prefix: string, pattern: RegExp, startAfter?: string): Promise<string[]> {
     const keys: string[] = [];
-    for await (const page of this.store.list(prefix)) {
+    const options = startAfter === undefined ? {} : { startAfter };
+    for await (const page of this.store.list(prefix, options)) {
       for (const { key } of page) if (pattern.test(key)) keys.push(key);
     }
     return keys;

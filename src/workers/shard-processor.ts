@@ -3,12 +3,15 @@ import { SPLITS } from '../contract/dataset.ts';
 import { classifyJob, prepareJob, type ClassifyJob, type ShardProgress } from '../contract/jobs.ts';
 import { commitDocument, type Commit } from '../contract/ledger.ts';
 import { isLabelRun, type Run } from '../contract/run.ts';
+import { originOf } from '../queue/telemetry.ts';
 import { ledgerKeys } from '../storage/ledger-keys.ts';
 import type { RunLedger } from '../storage/run-ledger.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import { withSpan, type OpenSpan } from '../telemetry/spans.ts';
 import type { ComputeHost } from './compute/compute-host.ts';
 import { tookProcessDown, type AttemptedPart, type IsolatedAttempts } from './isolated-attempt.ts';
-import { endJob } from './job-outcome.ts';
+import { jobLogger } from './job-logger.ts';
+import { endJob, faultOf, logEarlyEnd } from './job-outcome.ts';
 import type { RunCache } from './run-cache.ts';
 import { newToken } from './token.ts';
 import { watchCancellation } from './watch-cancellation.ts';
@@ -46,13 +49,24 @@ export interface ShardProcessorOptions {
 export function createShardProcessor(options: ShardProcessorOptions): Processor<unknown, ShardProgress> {
   return async (job, token, signal) => {
     if (options.admits?.(job.opts.priority ?? 0) === false) await handBack(job, token);
+    const logger = jobLogger(options.logger, job);
+    const stop = signal ?? new AbortController().signal;
     try {
-      return await processShard(job, signal ?? new AbortController().signal, options);
+      return await withSpan(
+        'imagemill shard',
+        { 'imagemill.kind': options.kind, 'imagemill.worker': options.workerName },
+        (span) => processShard(job, stop, { ...options, logger, span }),
+        { origin: originOf(job.opts), faultOf: (error) => faultOf(error, stop) },
+      );
     } catch (error) {
-      options.logger.warn({ job: job.id, err: error }, 'shard attempt ended early');
+      logEarlyEnd(logger, 'shard', error, signal);
       return endJob(job, token, signal, error);
     }
   };
+}
+
+interface ShardContext extends ShardProcessorOptions {
+  readonly span: OpenSpan;
 }
 
 /** It came along with more urgent shards; training goes first. No attempt is used. Never returns. */
@@ -61,13 +75,10 @@ async function handBack(job: Job, token: string | undefined): Promise<never> {
   throw new DelayedError();
 }
 
-async function processShard(
-  job: Job,
-  signal: AbortSignal,
-  options: ShardProcessorOptions,
-): Promise<ShardProgress> {
-  const { kind, runs, activity, logger } = options;
+async function processShard(job: Job, signal: AbortSignal, options: ShardContext): Promise<ShardProgress> {
+  const { kind, runs, activity, logger, span } = options;
   const payload = JOBS[kind].parse(job.data, `job ${job.id}`);
+  span.set({ 'imagemill.run': payload.run, 'imagemill.shard': payload.shard });
   // A hundred thousand shards of a cancelled run are taken from the queue like this, at thousands a second.
   if (await runs.isCancelled(payload.out)) return NOTHING_DONE;
   const { run, ledger } = await runs.open(payload.out);
@@ -84,7 +95,7 @@ async function processShard(
     return progressOf(standing);
   } catch (error) {
     if (!signal.aborted && cancellation.signal.aborted) {
-      logger.info({ run: run.run, shard: payload.shard }, 'shard stopped: its run was cancelled');
+      logger.info('shard stopped: its run was cancelled');
       return NOTHING_DONE;
     }
     throw error;
@@ -98,7 +109,7 @@ async function attempt(
   job: Job,
   { out, shard, items }: ClassifyJob,
   signal: AbortSignal,
-  { kind, compute, isolated, activity, logger }: ShardProcessorOptions,
+  { kind, compute, isolated, activity, logger }: ShardContext,
 ): Promise<AttemptedPart> {
   const token = newToken();
   const report = throttledProgress(job);
@@ -107,14 +118,21 @@ async function attempt(
     report(progress);
   };
   try {
-    return { token, part: await compute.run(kind, { out, shard, token }, { signal, onProgress }) };
+    const part = await withSpan('attempt', { 'imagemill.token': token }, () =>
+      compute.run(kind, { out, shard, token }, { signal, onProgress }),
+    );
+    return { token, part };
   } catch (error) {
     if (!tookProcessDown(error)) throw error;
     logger.warn(
-      { job: job.id, err: error },
+      { token, code: error.code, err: error },
       'the compute process is gone: the shard goes on in one of its own',
     );
-    return isolated.run({ work: kind, out, shard, items, signal, onProgress });
+    return withSpan('attempt', { 'imagemill.isolated': true }, async (span) => {
+      const attempted = await isolated.run({ work: kind, out, shard, items, signal, onProgress, logger });
+      span.set({ 'imagemill.token': attempted.token });
+      return attempted;
+    });
   }
 }
 
@@ -124,7 +142,7 @@ async function commitPart(
   run: Run,
   ledger: RunLedger,
   { shard, token, part }: AttemptedPart & { readonly shard: number },
-  { kind, workerName, activity, logger }: ShardProcessorOptions,
+  { kind, workerName, activity, logger, span }: ShardContext,
 ): Promise<Commit> {
   const commit: Commit = {
     schema: commitDocument.id,
@@ -135,14 +153,25 @@ async function commitPart(
     committedAt: new Date().toISOString(),
     ...part,
   };
-  const standing = await ledger.commit(commit);
+  const standing = await withSpan('commit', { 'imagemill.token': token }, async (commitSpan) => {
+    const stands = await ledger.commit(commit);
+    commitSpan.set({ 'imagemill.won': stands.token === token });
+    return stands;
+  });
   const won = standing.token === token;
   if (won) activity.shardCommitted(job.id, kindOf(run, kind), part, batchesOf(run, part.items));
   else {
     activity.shardUnused(kindOf(run, kind), 'lost_race');
     await removeLostPart(ledger, commit, logger);
   }
-  logger.info({ run: run.run, shard, items: part.items, seconds: part.seconds, won }, 'shard done');
+  const { items, errors } = progressOf(commit);
+  span.set({
+    'imagemill.token': token,
+    'imagemill.items': items,
+    'imagemill.errors': errors,
+    'imagemill.won': won,
+  });
+  logger.info({ token, items, errors, seconds: part.seconds, won }, 'shard done');
   return standing;
 }
 

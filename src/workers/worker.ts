@@ -4,7 +4,7 @@ import type { WorkerSettings } from '../config/environment.ts';
 import { QUEUES, type QueueName } from '../contract/queues.ts';
 import { redisOptions } from '../queue/connection.ts';
 import { RedisFence } from '../queue/redis-fence.ts';
-import { Queues, type QueueTarget } from '../queue/queues.ts';
+import { Queues, telemetryOf, type QueueTarget } from '../queue/queues.ts';
 import type { StoreResolver } from '../storage/object-store.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { MetricsRegister } from '../telemetry/metrics.ts';
@@ -59,7 +59,8 @@ export interface RunningWorker {
 }
 
 /** Starts one worker: a BullMQ worker per queue, and the compute process of one device. */
-export async function startWorker(options: WorkerOptions): Promise<RunningWorker> {
+export async function startWorker(given: WorkerOptions): Promise<RunningWorker> {
+  const options = { ...given, logger: given.logger.child({ worker: given.name }) };
   const { target, resolver, settings, logger } = options;
   const fence = new RedisFence(target);
   const runs = new RunCache(resolver, fence);
@@ -135,7 +136,7 @@ function openCompute(worker: WorkerOptions): {
   const openIsolated = () => new ComputeHost({ ...options, watchdogMs: isolatedWatchdogMs(settings) });
   const compute = new ComputeHost({ ...options, onEnd: (how) => telemetry.computeEnded(how) });
   const telemetry = new WorkerTelemetry({ ...worker, visibleGpus, register }, () => compute.facts);
-  return { compute, isolated: new IsolatedAttempts(openIsolated, logger), telemetry };
+  return { compute, isolated: new IsolatedAttempts(openIsolated), telemetry };
 }
 
 /** Alone with one image a process need not be given longer than that image may take. */
@@ -159,6 +160,7 @@ function openWorker<R>(
   const worker = new Worker<unknown, R>(queue, processor, {
     connection: redisOptions(target, 'worker'),
     prefix: target.prefix,
+    ...telemetryOf(target),
     name,
     concurrency,
     lockDuration: settings.lockMs,
@@ -170,6 +172,7 @@ function openWorker<R>(
   worker.on('lockRenewalFailed', (jobIds: string[]) => {
     // Another worker may hold the job by now. Our result could still win its commit, but the device has better to do.
     for (const id of jobIds) worker.cancelJob(id, LOCK_LOST_REASON);
+    logger.warn({ queue, jobs: jobIds }, 'locks could not be renewed: what was attempted is given up');
   });
   return worker;
 }

@@ -138,10 +138,8 @@ describe('the processor of an epoch', () => {
     const commit = await at.training.findEpoch(1);
     expect(commit).toMatchObject({ worker: 'worker-1', run: tinyTrainRun().run });
     expect(commit?.checkpoint.key).toBe(`checkpoints/1.${commit?.token}`);
-    expect(at.addEpochJob).toHaveBeenCalledExactlyOnceWith(
-      { run: tinyTrainRun().run, out: at.ledger.out, epoch: 2, generation: 4, priority: 100 },
-      7,
-    );
+    const job = { run: tinyTrainRun().run, out: at.ledger.out, epoch: 2, generation: 4, priority: 100 };
+    expect(at.addEpochJob).toHaveBeenCalledExactlyOnceWith(job, 7, 0, undefined);
   });
 
   it('does not train again what is committed, but sees to what follows', async () => {

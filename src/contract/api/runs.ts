@@ -2,10 +2,13 @@ import { z } from 'zod';
 import { runIdSchema, shardIndexSchema } from '../ids.ts';
 import { failureDocument, stageSecondsSchema } from '../ledger.ts';
 import { errorRowSchema, resultRowSchema } from '../rows.ts';
+import { PRIORITY_MAX } from '../queues.ts';
 import { RUN_KINDS, RUN_STATES, runDocument } from '../run.ts';
 
 export const RUNS_PAGE_MAX = 200;
 export const ROWS_PAGE_MAX = 1_000;
+/** Shards that a map shows at most. */
+export const SHARD_MAP_MAX = 1_000_000;
 const count = z.number().int().nonnegative();
 
 /** `unreadable`: the run's directory is gone, or cannot be read; `unknown`: not looked at yet. */
@@ -87,7 +90,7 @@ export type Submitted = z.infer<typeof submittedSchema>;
 export const retryRequestSchema = z.strictObject({
   /** Label the error items of a finished run again, in place of shards without a result. */
   failed: z.boolean().default(false),
-  priority: z.number().int().min(0).optional(),
+  priority: z.number().int().min(0).max(PRIORITY_MAX).optional(),
 });
 
 /** What an action came to. */
@@ -99,7 +102,7 @@ export const actionSchema = z.object({
 });
 export type ActionAnswer = z.infer<typeof actionSchema>;
 
-/** One character per shard, by shard: `.` waiting, `>` in progress, `=` committed, `!` with item errors, `x` failed. */
+/** One character per shard, by shard, of the first million: `.` waiting, `>` in progress, `=` committed, `!` with item errors, `x` failed. */
 export const shardMapSchema = z.object({
   run: runIdSchema,
   planned: count,
@@ -132,6 +135,7 @@ export const rowsQuerySchema = z.strictObject({
     .optional(),
 });
 
+/** A page may hold fewer rows than were asked for; only `next: null` says that it is the last. */
 export const resultsPageSchema = z.object({
   rows: z.array(resultRowSchema.omit({ embedding: true })),
   next: z.string().nullable(),

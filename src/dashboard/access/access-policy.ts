@@ -57,10 +57,10 @@ export interface AccessOptions {
 export function accessMode(options: AccessOptions): AccessMode {
   const { host, token, viewerToken, proxyUserHeader, proxyFrom, operators } = options;
   if (proxyUserHeader !== undefined) {
-    if (token !== undefined) {
+    if (token !== undefined || viewerToken !== undefined) {
       throw new ImagemillError(
         'USAGE',
-        'expected either IMAGEMILL_TOKEN or --proxy-user-header, got both: one of them decides who may do what',
+        'expected either IMAGEMILL_TOKEN (and IMAGEMILL_VIEWER_TOKEN) or --proxy-user-header, got both: one of them decides who may do what',
       );
     }
     return proxyMode(proxyUserHeader, proxyFrom, operators);
@@ -122,12 +122,11 @@ function proxyMode(header: string, from: readonly string[], operators: readonly 
 export function blockListOf(ranges: readonly string[]): BlockList {
   const list = new BlockList();
   for (const range of ranges) {
-    const [address = '', bits] = range.split('/', 2);
+    const [, address = '', bits] = /^([^/]*)(?:\/(\d{1,3}))?$/.exec(range) ?? [];
     const family = isIP(address);
-    const prefix = bits === undefined ? (family === 6 ? 128 : 32) : Number(bits);
-    const isValid =
-      family !== 0 && Number.isInteger(prefix) && prefix >= 0 && prefix <= (family === 6 ? 128 : 32);
-    if (!isValid) {
+    const whole = family === 6 ? 128 : 32;
+    const prefix = bits === undefined ? whole : Number(bits);
+    if (family === 0 || prefix > whole) {
       throw new ImagemillError(
         'USAGE',
         `--proxy-from: expected an address or a range such as 10.0.0.0/8, got ${range}`,
@@ -153,6 +152,8 @@ export function identityFromProxy(
   headerValue: string | undefined,
 ): Identity | null {
   const peer = peerAddress.replace(/^::ffff:/, '');
+  // A Unix socket has no address.
+  if (isIP(peer) === 0) return null;
   if (!blockListOf(mode.from).check(peer, isIP(peer) === 6 ? 'ipv6' : 'ipv4')) return null;
   const name = headerValue?.trim() ?? '';
   if (name === '' || name.length > NAME_CHARS_MAX || !/^[\x20-\x7e]+$/.test(name)) return null;

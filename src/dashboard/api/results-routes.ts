@@ -8,6 +8,7 @@ import { PART_FORMATS, type PartFormat } from '../../contract/rows.ts';
 import { errorBytes, resultBytes } from '../../pipeline/run-results.ts';
 import { resultLedgers } from '../../storage/generations.ts';
 import { requireKind } from '../catalogue/run-catalogue.ts';
+import { withinBudget } from '../runs/within-budget.ts';
 import { errorsPage, resultsPage } from '../runs/rows-page.ts';
 import { readTraining } from '../runs/training.ts';
 import type { Services } from '../services.ts';
@@ -52,8 +53,9 @@ export function registerResultRoutes(app: FastifyInstance, services: Services): 
     },
     async (request) => {
       const watched = await catalogue.get(request.params.run);
-      const known = watched.commits.commits;
-      return errorsPage(await watched.document(), watched.ledger, resolver, request.query, known);
+      const document = await watched.document();
+      await withinBudget(watched.refreshWhole());
+      return errorsPage(document, watched.ledger, resolver, request.query, watched.commits.commits);
     },
   );
   routes.get(
@@ -90,7 +92,7 @@ function registerDownloads(app: FastifyInstance, { catalogue, resolver }: Servic
         ...file('All committed rows as one file'),
         params: runParams.extend({ format: z.enum(PART_FORMATS) }),
       },
-      serializerCompiler: () => String,
+      exposeHeadRoute: false,
     },
     async (request, reply) => {
       const { run: id, format } = request.params;
@@ -107,7 +109,8 @@ function registerDownloads(app: FastifyInstance, { catalogue, resolver }: Servic
     '/runs/:run/download/errors.jsonl',
     {
       schema: { ...file('All error rows as one file'), params: runParams },
-      serializerCompiler: () => String,
+      // A HEAD would read the whole file to throw it away.
+      exposeHeadRoute: false,
     },
     async (request, reply) => {
       const watched = await catalogue.get(request.params.run);

@@ -52,8 +52,8 @@ export function registerRunRoutes(app: FastifyInstance, services: Services): voi
     },
     async (request, reply) => {
       const submittedBy = request.identity?.name ?? 'unknown';
-      const answer = await idempotency.once(request.headers['idempotency-key'], request.body, () =>
-        submitRun(request.body, services, { submittedBy }),
+      const answer = await idempotency.once(request.headers['idempotency-key'], request.body, (identity) =>
+        submitRun(request.body, services, { submittedBy, identity }),
       );
       request.log.info({ run: answer.run, by: submittedBy, created: answer.created }, 'run submitted');
       return reply
@@ -126,9 +126,12 @@ function registerActions(app: FastifyInstance, services: Services): void {
     },
     async (request) => {
       const { failed, priority } = request.body;
-      request.log.info({ run: request.params.run, by: request.identity?.name, failed }, 'retry');
+      const submittedBy = request.identity?.name;
+      request.log.info({ run: request.params.run, by: submittedBy, failed }, 'retry');
       const watched = await catalogue.get(request.params.run);
-      return failed ? retryFailed(watched, services, priority) : resume(watched, services, priority);
+      return failed
+        ? retryFailed(watched, services, { submittedBy, priority })
+        : resume(watched, services, priority);
     },
   );
 }

@@ -2,6 +2,8 @@ import type { Commit, StageSeconds } from '../../contract/ledger.ts';
 import type { RunLedger } from '../../storage/run-ledger.ts';
 
 const READ_CONCURRENCY = 32;
+/** Of one refresh: a run with a hundred thousand commits that nobody has read yet must not hold up all others. */
+const COMMITS_PER_REFRESH = 1_024;
 /** A commit whose event was lost is found by listing all of them, this long after the last time. */
 const LISTING_INTERVAL_MS = 30_000;
 
@@ -39,32 +41,41 @@ export class CommitReader {
     return this.#commits;
   }
 
+  /** Whether commits are known of that were not read yet. */
+  get isBehind(): boolean {
+    return this.#announced.size > 0;
+  }
+
   /** Says that a shard may have a commit by now; the next refresh looks. */
   announce(shard: number): void {
     if (!this.#commits.has(shard)) this.#announced.add(shard);
   }
 
-  /** Reads what is new. Callers at the same time share one reading. */
-  refresh(): Promise<void> {
-    this.#reading ??= this.#read().finally(() => (this.#reading = null));
+  /**
+   * Reads what is new, or a part of it: see {@link isBehind}. Callers at the same time share one reading.
+   * @param planned shards of the run, where that is known: once all have commits there is nothing to look for
+   */
+  refresh(planned: number | null = null): Promise<void> {
+    this.#reading ??= this.#read(planned).finally(() => (this.#reading = null));
     return this.#reading;
   }
 
-  async #read(): Promise<void> {
-    const announced = [...this.#announced];
+  async #read(planned: number | null): Promise<void> {
+    if (planned !== null && this.#commits.size >= planned) return this.#announced.clear();
     if (this.#now() - this.#listedAtMs >= LISTING_INTERVAL_MS) {
-      this.#listedAtMs = this.#now();
       for await (const shard of this.#ledger.committedShards()) this.announce(shard);
-      announced.splice(0, announced.length, ...this.#announced);
+      this.#listedAtMs = this.#now();
     }
-    for (let start = 0; start < announced.length; start += READ_CONCURRENCY) {
-      const shards = announced.slice(start, start + READ_CONCURRENCY);
-      const found = await Promise.all(shards.map((shard) => this.#ledger.findCommit(shard)));
-      for (const [place, commit] of found.entries()) {
-        this.#announced.delete(shards[place] ?? -1);
-        if (commit !== null) this.#add(commit);
-      }
+    const shards = first(this.#announced, COMMITS_PER_REFRESH);
+    for (let start = 0; start < shards.length; start += READ_CONCURRENCY) {
+      await Promise.all(shards.slice(start, start + READ_CONCURRENCY).map((shard) => this.#readOne(shard)));
     }
+  }
+
+  async #readOne(shard: number): Promise<void> {
+    const commit = await this.#ledger.findCommit(shard);
+    this.#announced.delete(shard);
+    if (commit !== null) this.#add(commit);
   }
 
   #add(commit: Commit): void {
@@ -80,4 +91,13 @@ export class CommitReader {
       this.stages[stage] += stages[stage];
     this.#onCommit(commit);
   }
+}
+
+function first<T>(values: Iterable<T>, most: number): T[] {
+  const taken: T[] = [];
+  for (const value of values) {
+    if (taken.length === most) break;
+    taken.push(value);
+  }
+  return taken;
 }

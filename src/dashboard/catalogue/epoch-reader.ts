@@ -6,6 +6,7 @@ import { TrainingLedger } from '../../storage/training-ledger.ts';
 /** Steps kept in memory per run; beyond, every second one is dropped, again and again. */
 const STEPS_KEPT_MAX = 20_000;
 const LINES_READ_MAX = 1_000_000;
+const READ_CONCURRENCY = 16;
 
 /** The commits and step metrics of one training run, each read once. */
 export class EpochReader {
@@ -40,7 +41,8 @@ export class EpochReader {
       epoch += 1;
       next = await this.#training.findEpoch(epoch);
     }
-    this.stepCommits = await this.#training.steps(epoch);
+    const known = this.stepCommits.filter((commit) => commit.epoch === epoch);
+    this.stepCommits = [...known, ...(await this.#training.steps(epoch, known.at(-1)?.step ?? 0))];
   }
 
   /** Metrics of every step that is committed, ascending; of very long runs every second one, or fewer. */
@@ -53,19 +55,28 @@ export class EpochReader {
   async #readSegments(): Promise<void> {
     await this.refresh();
     const newEpochs = this.epochs.filter(({ metrics }) => !this.#segmentsRead.has(metrics.key));
-    const before = await Promise.all(newEpochs.map(({ epoch }) => this.#training.steps(epoch)));
-    const segments = [...before.flat(), ...newEpochs, ...this.stepCommits].map(({ metrics }) => metrics);
-    const rows: StepMetrics[] = [];
-    for (const { key, rows: lines } of segments) {
-      if (this.#segmentsRead.has(key) || lines > LINES_READ_MAX) continue;
-      rows.push(...parseMetrics(await this.#training.store.get(key)));
-      this.#segmentsRead.add(key);
-    }
+    const before = await inChunks(newEpochs, ({ epoch }) => this.#training.steps(epoch));
+    const segments = [...before.flat(), ...newEpochs, ...this.stepCommits]
+      .map(({ metrics }) => metrics)
+      .filter(({ key, rows }) => !this.#segmentsRead.has(key) && rows <= LINES_READ_MAX);
+    const read = await inChunks(segments, async ({ key }) =>
+      parseMetrics(await this.#training.store.get(key)),
+    );
+    for (const { key } of segments) this.#segmentsRead.add(key);
     this.#steps = thinOut(
-      [...this.#steps, ...rows].sort((a, b) => a.epoch - b.epoch || a.step - b.step),
+      [...this.#steps, ...read.flat()].sort((a, b) => a.epoch - b.epoch || a.step - b.step),
       STEPS_KEPT_MAX,
     );
   }
+}
+
+/** Results in the order of the values; a bounded number is worked on at a time. */
+async function inChunks<T, R>(values: readonly T[], work: (value: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = [];
+  for (let start = 0; start < values.length; start += READ_CONCURRENCY) {
+    results.push(...(await Promise.all(values.slice(start, start + READ_CONCURRENCY).map(work))));
+  }
+  return results;
 }
 
 /** Rows of a segment; a line that cannot be read is left out: a curve with a gap is better than none. */

@@ -8,9 +8,11 @@ export class RateWindow {
   /** @param items done so far */
   add(items: number, atMs: number): void {
     const last = this.#samples.at(-1);
-    // A count that went back (an attempt that began again) begins a new window.
-    if (last !== undefined && items < last.items) this.#samples.length = 0;
-    else if (last !== undefined && atMs - last.atMs < SAMPLE_INTERVAL_MS) return;
+    if (last !== undefined) {
+      // A count that went back (an attempt that began again), or a clock that did, begins a new window.
+      if (items < last.items || atMs < last.atMs) this.#samples.length = 0;
+      else if (atMs - last.atMs < SAMPLE_INTERVAL_MS) return;
+    }
     this.#samples.push({ atMs, items });
     while (this.#samples.length > 2 && atMs - (this.#samples[1]?.atMs ?? atMs) > SPAN_MS) {
       this.#samples.shift();

@@ -1,6 +1,7 @@
 import type { ListRunsQuery, RunList, RunOverview } from '../../contract/api/runs.ts';
 import { ImagemillError } from '../../contract/errors.ts';
 import type { RunIndexEntry } from '../../contract/run.ts';
+import { retriedDirectory } from '../../storage/generations.ts';
 import type { StoreResolver } from '../../storage/object-store.ts';
 import type { RunIndex } from '../../storage/run-index.ts';
 import type { Logger } from '../../telemetry/logger.ts';
@@ -8,6 +9,8 @@ import { WatchedRun } from './watched-run.ts';
 
 /** Runs kept in memory; older ones are found by their id, but not listed. */
 const RUNS_LISTED_MAX = 100_000;
+/** Of those that are not listed, and were asked for last. */
+const RUNS_UNLISTED_MAX = 100;
 const READ_CONCURRENCY = 32;
 const TICK_MS = 1_000;
 const INDEX_INTERVAL_MS = 2_000;
@@ -15,9 +18,17 @@ const INDEX_INTERVAL_MS = 2_000;
 const WHOLE_INDEX_INTERVAL_MS = 60_000;
 /** A live run whose events are lost is read again after this. */
 const LIVE_INTERVAL_MS = 5_000;
-/** Failed and cancelled runs may be resumed by others. */
+/** Failed runs may be resumed by others; the longer one lies still, the less often it is looked at. */
 const STOPPED_INTERVAL_MS = 30_000;
-const REFRESHES_PER_TICK = 64;
+const STOPPED_INTERVAL_MAX_MS = 600_000;
+/** Runs read again in one round, and how many of them because of an event: the others must get their turn too. */
+const REFRESHES_PER_TICK = 256;
+const TOLD_REFRESHES_PER_TICK = 192;
+/** Runs looked up in one round since an event names them and nobody knows them. */
+const LOOKUPS_PER_TICK = 32;
+/** How long a run that is not in the index is not looked for again: others may share the queue, and not the index. */
+const STRANGER_INTERVAL_MS = 30_000;
+const NOTED_MAX = 100_000;
 
 export interface CatalogueOptions {
   readonly index: RunIndex;
@@ -25,6 +36,10 @@ export interface CatalogueOptions {
   readonly logger: Logger;
   /** Hears of every run that is new, or has changed. */
   readonly onChange: (run: WatchedRun) => void;
+  /** Hears of a run that is no longer watched, since there are too many. */
+  readonly onForget?: (run: string) => void;
+  /** 100,000 unless given. */
+  readonly listedMax?: number;
   readonly now?: () => number;
 }
 
@@ -36,14 +51,20 @@ export class RunCatalogue {
   readonly #options: CatalogueOptions;
   readonly #now: () => number;
   readonly #runs = new Map<string, WatchedRun>();
-  /** Ids, newest first. */
-  #order: string[] = [];
+  readonly #unlisted = new Map<string, WatchedRun>();
+  /** Ids, newest first, once they are sorted. */
+  readonly #order: string[] = [];
+  #isSorted = true;
   #timer: NodeJS.Timeout | null = null;
   #ticking: Promise<void> | null = null;
   #indexReadAtMs = -Infinity;
   #wholeIndexReadAtMs = -Infinity;
   /** Runs that an event told of. */
-  readonly #dirty = new Set<string>();
+  readonly #told = new Set<string>();
+  /** Runs that an event told of and that are not in the index, by when they were looked for. */
+  readonly #strangers = new Map<string, number>();
+  /** Listed runs by their directory: whoever retries another's errors changes what that one shows. */
+  readonly #byDirectory = new Map<string, string>();
 
   constructor(options: CatalogueOptions) {
     this.#options = options;
@@ -70,19 +91,17 @@ export class RunCatalogue {
   }
 
   known(run: string): WatchedRun | null {
-    return this.#runs.get(run) ?? null;
+    return this.#runs.get(run) ?? this.#unlisted.get(run) ?? null;
   }
 
-  /** @throws ImagemillError RUN_NOT_FOUND */
+  /** @throws ImagemillError RUN_NOT_FOUND, STORE_* */
   async get(run: string): Promise<WatchedRun> {
-    const known = this.#runs.get(run);
-    if (known !== undefined) return known;
-    return this.#add(await this.#options.index.find(run));
+    return this.known(run) ?? this.#add(await this.#options.index.find(run));
   }
 
   /** Says that something has happened to a run; it is read again soon. A run nobody has heard of is looked up. */
   touch(run: string): void {
-    this.#dirty.add(run);
+    if (this.#told.size < NOTED_MAX) this.#told.add(run);
   }
 
   list(query: ListRunsQuery): RunList {
@@ -90,19 +109,31 @@ export class RunCatalogue {
     const runs: RunOverview[] = [];
     let [matching, pending] = [0, 0];
     let next: string | null = null;
-    for (const id of this.#order) {
-      const run = this.#runs.get(id);
-      if (run === undefined) continue;
+    for (const run of this.#newestFirst()) {
+      const { run: id, kind } = run.entry;
       if (run.state === 'unknown') pending += 1;
-      if (query.kind !== undefined && run.entry.kind !== query.kind) continue;
+      if (query.kind !== undefined && kind !== query.kind) continue;
       if (query.state !== undefined && run.state !== query.state) continue;
-      if (text !== '' && !searchText(run.entry).includes(text)) continue;
+      if (text !== '' && !run.searchText.includes(text)) continue;
       matching += 1;
       if (query.cursor !== undefined && id >= query.cursor) continue;
       if (runs.length < query.limit) runs.push(run.overview());
       else next ??= runs.at(-1)?.run ?? null;
     }
     return { runs, next, matching, pending };
+  }
+
+  #sortedOrder(): string[] {
+    if (!this.#isSorted) this.#order.sort((a, b) => (a < b ? 1 : -1));
+    this.#isSorted = true;
+    return this.#order;
+  }
+
+  *#newestFirst(): Generator<WatchedRun> {
+    for (const id of this.#sortedOrder()) {
+      const run = this.#runs.get(id);
+      if (run !== undefined) yield run;
+    }
   }
 
   /** One round of the background work; a round that is still going on is waited for. */
@@ -114,77 +145,148 @@ export class RunCatalogue {
   }
 
   async #tick(): Promise<void> {
-    const now = this.#now();
-    const unknown = [...this.#dirty].some((id) => !this.#runs.has(id));
-    if (unknown || now - this.#indexReadAtMs >= INDEX_INTERVAL_MS) await this.readIndex();
-    const due: WatchedRun[] = [];
-    for (const id of this.#order) {
-      const run = this.#runs.get(id);
-      if (run !== undefined && this.#isDue(run, now)) due.push(run);
-      if (due.length >= REFRESHES_PER_TICK) break;
-    }
-    for (const id of this.#dirty) {
-      const run = this.#runs.get(id);
-      if (run !== undefined && !due.includes(run)) due.push(run);
-    }
-    this.#dirty.clear();
-    await this.#refresh(due);
+    if (this.#now() - this.#indexReadAtMs >= INDEX_INTERVAL_MS) await this.readIndex();
+    await this.#lookUpStrangers();
+    await this.#refresh(this.#due());
   }
 
-  #isDue({ state, refreshedAtMs }: WatchedRun, now: number): boolean {
-    const age = now - refreshedAtMs;
-    if (state === 'done') return false;
-    return age >= (state === 'planning' || state === 'running' ? LIVE_INTERVAL_MS : STOPPED_INTERVAL_MS);
+  async #lookUpStrangers(): Promise<void> {
+    const now = this.#now();
+    const wanted: string[] = [];
+    for (const id of this.#told) {
+      if (this.known(id) !== null) continue;
+      if (now - (this.#strangers.get(id) ?? -Infinity) < STRANGER_INTERVAL_MS) this.#told.delete(id);
+      else if (wanted.length < LOOKUPS_PER_TICK) wanted.push(id);
+    }
+    await Promise.all(
+      wanted.map(async (id) => {
+        const entry = await this.#find(id);
+        if (entry !== null) {
+          this.#add(entry);
+          return;
+        }
+        this.#told.delete(id);
+        this.#strangers.delete(id);
+        this.#strangers.set(id, now);
+        const [oldest] = this.#strangers.keys();
+        if (this.#strangers.size > NOTED_MAX && oldest !== undefined) this.#strangers.delete(oldest);
+      }),
+    );
+  }
+
+  /** What is read again now: runs that events told of, then those that were not looked at for longest. */
+  #due(): WatchedRun[] {
+    const now = this.#now();
+    const told: WatchedRun[] = [];
+    for (const id of this.#told) {
+      if (told.length === TOLD_REFRESHES_PER_TICK) break;
+      const run = this.known(id);
+      if (run === null) continue;
+      told.push(run);
+      this.#told.delete(id);
+    }
+    const others: WatchedRun[] = [];
+    const isTold = new Set(told);
+    for (const run of this.#newestFirst()) {
+      if (now - run.refreshedAtMs >= refreshIntervalMs(run) && !isTold.has(run)) others.push(run);
+    }
+    others.sort((a, b) =>
+      a.refreshedAtMs < b.refreshedAtMs ? -1 : a.refreshedAtMs > b.refreshedAtMs ? 1 : 0,
+    );
+    return [...told, ...others.slice(0, REFRESHES_PER_TICK - told.length)];
   }
 
   async #refresh(runs: readonly WatchedRun[]): Promise<void> {
     for (let start = 0; start < runs.length; start += READ_CONCURRENCY) {
-      await Promise.all(
-        runs.slice(start, start + READ_CONCURRENCY).map(async (run) => {
-          await run.refresh();
-          this.#options.onChange(run);
-        }),
-      );
+      await Promise.all(runs.slice(start, start + READ_CONCURRENCY).map((run) => this.#refreshOne(run)));
     }
+  }
+
+  async #refreshOne(run: WatchedRun): Promise<void> {
+    const { fault, state } = run;
+    await run.refresh();
+    if (run.fault !== null && run.fault.code !== fault?.code) {
+      const told = run.fault.code === 'INTERNAL' ? run.fault.cause : run.fault.message;
+      this.#options.logger.warn({ run: run.entry.run, err: told }, 'a run cannot be read');
+    }
+    // A generation that is complete changes the rows and errors of the run it retries.
+    const directory = state === run.state ? null : retriedDirectory(run.entry.out);
+    const retried = directory === null ? undefined : this.#byDirectory.get(directory);
+    if (retried !== undefined) this.touch(retried);
+    this.#options.onChange(run);
   }
 
   /** Reads entries of the index that are new. */
   async readIndex(): Promise<void> {
     const now = this.#now();
-    const whole = now - this.#wholeIndexReadAtMs >= WHOLE_INDEX_INTERVAL_MS;
-    const ids = await this.#options.index.ids(whole ? undefined : this.#order[0]);
+    const isWhole = now - this.#wholeIndexReadAtMs >= WHOLE_INDEX_INTERVAL_MS;
+    const [newest] = this.#sortedOrder();
+    const ids = await this.#options.index.ids(isWhole ? undefined : newest);
     this.#indexReadAtMs = now;
-    if (whole) this.#wholeIndexReadAtMs = now;
-    const fresh = ids.slice(-RUNS_LISTED_MAX).filter((id) => !this.#runs.has(id));
+    if (isWhole) this.#wholeIndexReadAtMs = now;
+    const fresh = ids.slice(-this.#listedMax).filter((id) => !this.#runs.has(id));
     fresh.reverse();
     for (let start = 0; start < fresh.length; start += READ_CONCURRENCY) {
-      const chunk = fresh.slice(start, start + READ_CONCURRENCY);
-      await Promise.all(
-        chunk.map(async (id) => {
-          // An entry that cannot be read hides itself, not all others.
-          const entry = await this.#options.index.find(id).catch((error: unknown) => {
-            this.#options.logger.warn({ err: error, run: id }, 'an entry of the index cannot be read');
-            return null;
-          });
-          if (entry !== null) this.#add(entry);
-        }),
+      const entries = await Promise.all(
+        fresh.slice(start, start + READ_CONCURRENCY).map((id) => this.#find(id)),
       );
+      for (const entry of entries) if (entry !== null) this.#add(entry);
+    }
+  }
+
+  get #listedMax(): number {
+    return this.#options.listedMax ?? RUNS_LISTED_MAX;
+  }
+
+  /** null where there is no such entry; one that cannot be read hides itself, not all others. */
+  async #find(id: string): Promise<RunIndexEntry | null> {
+    try {
+      return await this.#options.index.find(id);
+    } catch (error) {
+      if (!(error instanceof ImagemillError && error.code === 'RUN_NOT_FOUND')) {
+        this.#options.logger.warn({ err: error, run: id }, 'an entry of the index cannot be read');
+      }
+      return null;
     }
   }
 
   #add(entry: RunIndexEntry): WatchedRun {
-    const known = this.#runs.get(entry.run);
-    if (known !== undefined) return known;
+    const known = this.known(entry.run);
+    if (known !== null) return known;
     const run = new WatchedRun(entry, this.#options.resolver, undefined, this.#now);
+    if (this.#runs.size >= this.#listedMax && !this.#makeRoomFor(entry.run)) {
+      this.#unlisted.set(entry.run, run);
+      const [oldest] = this.#unlisted.keys();
+      if (this.#unlisted.size > RUNS_UNLISTED_MAX && oldest !== undefined) this.#unlisted.delete(oldest);
+      return run;
+    }
     this.#runs.set(entry.run, run);
+    this.#byDirectory.set(run.ledger.out, entry.run);
+    const last = this.#order.at(-1);
     this.#order.push(entry.run);
-    if ((this.#order.at(-2) ?? '~') < entry.run) this.#order.sort().reverse();
+    if (last !== undefined && last < entry.run) this.#isSorted = false;
     return run;
+  }
+
+  /** Stops listing the oldest run. @returns false where that would be the one there is to be room for */
+  #makeRoomFor(run: string): boolean {
+    const oldest = this.#sortedOrder().at(-1);
+    if (oldest === undefined || run < oldest) return false;
+    this.#order.pop();
+    this.#byDirectory.delete(this.#runs.get(oldest)?.ledger.out ?? '');
+    this.#runs.delete(oldest);
+    this.#options.onForget?.(oldest);
+    return true;
   }
 }
 
-function searchText({ run, source, out, kind }: RunIndexEntry): string {
-  return `${run} ${source} ${out} ${kind}`.toLowerCase();
+/** How long what was read of a run is good for, unless an event tells otherwise. */
+function refreshIntervalMs({ state, unchangedReads, commits }: WatchedRun): number {
+  if (state === 'done') return Infinity;
+  if (state !== 'planning' && state !== 'running') {
+    return Math.min(STOPPED_INTERVAL_MAX_MS, STOPPED_INTERVAL_MS * 2 ** Math.min(unchangedReads, 10));
+  }
+  return commits.isBehind ? 0 : LIVE_INTERVAL_MS;
 }
 
 /** @throws ImagemillError RUN_NOT_FOUND where the run is none of its kind */

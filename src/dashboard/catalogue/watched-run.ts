@@ -1,5 +1,6 @@
 import type { PlanProgress, ShardProgress } from '../../contract/jobs.ts';
-import type { Commit, Plan } from '../../contract/ledger.ts';
+import { asImagemillError, ImagemillError } from '../../contract/errors.ts';
+import type { Commit, Failure, Plan } from '../../contract/ledger.ts';
 import type { RunOverview, ShownState } from '../../contract/api/runs.ts';
 import type { Run, RunIndexEntry } from '../../contract/run.ts';
 import type { TrainProgress, TrainSummary } from '../../contract/training.ts';
@@ -33,7 +34,14 @@ export class WatchedRun {
   #summary: MergedSummary | null = null;
   #trainSummary: TrainSummary | null = null;
   #refreshing: Promise<void> | null = null;
+  #searchText: string | null = null;
   state: ShownState = 'unknown';
+  /** How many times in succession the state was read, and was the same. */
+  unchangedReads = 0;
+  /** Why the ledger could not be read the last time. */
+  fault: ImagemillError | null = null;
+  /** Why the run stopped short; null unless it is `failed`. */
+  failure: Failure | null = null;
   refreshedAtMs = -Infinity;
   plan: Plan | null = null;
   planned: PlanProgress | null = null;
@@ -64,6 +72,13 @@ export class WatchedRun {
     return this.#summary;
   }
 
+  /** What a filter by text looks through; lower case. */
+  get searchText(): string {
+    const { run, source, out, kind, submittedBy = '' } = this.entry;
+    this.#searchText ??= `${run} ${source} ${out} ${kind} ${submittedBy}`.toLowerCase();
+    return this.#searchText;
+  }
+
   /** Whether every commit that the run will ever have was read. */
   get isWholeRead(): boolean {
     return this.plan !== null && this.commits.commits.size >= this.plan.shards;
@@ -71,11 +86,21 @@ export class WatchedRun {
 
   /** run.json, read once. @throws ImagemillError RUN_NOT_FOUND, STORE_*, CONTRACT_* */
   async document(): Promise<Run> {
-    this.#run ??= await this.ledger.readRun();
-    return this.#run;
+    if (this.#run !== null) return this.#run;
+    const found = await this.ledger.readRun();
+    // Its directory was emptied and given to another run: what is there must not be shown, or cancelled, as this one.
+    if (found.run !== this.entry.run) {
+      throw new ImagemillError(
+        'RUN_NOT_FOUND',
+        `expected ${this.entry.run} at ${this.ledger.out}, found ${found.run}`,
+      );
+    }
+    this.#run = found;
+    return found;
   }
 
   noteShard(shard: number, progress: ShardProgress): void {
+    this.failedShards.delete(shard);
     this.active.set(shard, progress);
   }
 
@@ -95,27 +120,45 @@ export class WatchedRun {
   async refreshWhole(): Promise<void> {
     const isFresh = this.state === 'done' && this.#now() - this.refreshedAtMs < DONE_INTERVAL_MS;
     if (!isFresh) await this.refresh();
-    if (this.entry.kind === 'train') await this.#refreshEpochs(isFresh);
-    else if (!this.isWholeRead) await this.commits.refresh();
-  }
-
-  async #refreshEpochs(isFresh: boolean): Promise<void> {
-    if (!isFresh || this.epochs.epochs.length === 0) await this.epochs.refresh();
+    if (this.entry.kind === 'train') {
+      if (!isFresh || this.epochs.epochs.length === 0) await this.epochs.refresh();
+    } else if (!this.isWholeRead) {
+      do await this.#refreshCommits();
+      while (this.commits.isBehind);
+    }
   }
 
   async #refresh(): Promise<void> {
-    const isTrain = this.entry.kind === 'train';
+    const before = this.state;
     try {
-      this.state = await this.ledger.state();
-      this.plan ??= await this.ledger.findPlan();
-      if (this.state === 'done') await (isTrain ? this.#readTrainSummary() : this.#readSummary());
-      else if (this.isLive) await (isTrain ? this.epochs.refresh() : this.commits.refresh());
-    } catch {
-      // Its folder may be gone, or closed to us: one line of the list says so, the others stay readable.
-      this.state = 'unreadable';
+      await this.#readLedger();
+      this.fault = null;
+    } catch (error) {
+      this.fault = asImagemillError(error);
+      // A store that does not answer says nothing of the run. If its folder is gone, or closed to us, one line of the
+      // list says so, and the others stay readable.
+      if (this.fault.scope !== 'service' || !this.fault.retryable) this.state = 'unreadable';
     }
+    this.unchangedReads = this.state === before ? this.unchangedReads + 1 : 0;
     if (!this.isLive) this.active.clear();
     this.refreshedAtMs = this.#now();
+  }
+
+  async #readLedger(): Promise<void> {
+    const isTrain = this.entry.kind === 'train';
+    await this.document();
+    const wasFailed = this.state === 'failed';
+    this.state = await this.ledger.state();
+    this.plan ??= await this.ledger.findPlan();
+    this.failure = this.state === 'failed' ? await this.ledger.findFailure() : null;
+    if (wasFailed && this.isLive) this.failedShards.clear();
+    for (const { shard } of this.failure?.shards ?? []) this.failedShards.add(shard);
+    if (this.state === 'done') await (isTrain ? this.#readTrainSummary() : this.#readSummary());
+    else if (this.isLive) await (isTrain ? this.epochs.refresh() : this.#refreshCommits());
+  }
+
+  #refreshCommits(): Promise<void> {
+    return this.commits.refresh(this.plan?.shards ?? null);
   }
 
   async #readSummary(): Promise<void> {
@@ -127,7 +170,7 @@ export class WatchedRun {
   }
 
   overview(): RunOverview {
-    const { run, kind, source, out, createdAt } = this.entry;
+    const { run, kind, source, out, createdAt, submittedBy = null } = this.entry;
     const done = this.#done();
     const total = this.plan?.items ?? (this.planned?.complete === true ? this.planned.items : null);
     const progress =
@@ -141,7 +184,7 @@ export class WatchedRun {
       source,
       out,
       createdAt,
-      submittedBy: null,
+      submittedBy,
       items: done?.items ?? null,
       total,
       errors: done?.errors ?? null,

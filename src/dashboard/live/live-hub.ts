@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import type { LiveEvent } from '../../contract/api/events.ts';
 
 /** Events kept for browsers that come back. */
@@ -5,12 +6,15 @@ const KEPT_MAX = 2_000;
 const FLUSH_INTERVAL_MS = 500;
 /** Of one flush: what is over waits for the next, so that a thousand live runs do not flood anyone. */
 const EVENTS_PER_FLUSH = 200;
+const EVENT_ID = /^([0-9a-z]+)-(\d{1,15})$/;
 
 export interface SentEvent {
   readonly id: string;
+  readonly type: LiveEvent['type'];
   /** The run it is about; null: everyone's. */
   readonly run: string | null;
-  readonly event: LiveEvent;
+  /** The event as JSON, made once for however many listeners. */
+  readonly data: string;
 }
 
 export type Listener = (event: SentEvent) => void;
@@ -28,12 +32,18 @@ export class LiveHub {
   #sequence = 0;
   #timer: NodeJS.Timeout | null = null;
 
-  constructor(boot = Date.now().toString(36)) {
+  /** @param boot lower-case letters and digits; no two processes may have the same */
+  constructor(boot = randomBytes(6).toString('hex')) {
     this.#boot = boot;
   }
 
   get listeners(): number {
     return this.#listeners.size;
+  }
+
+  /** Id of the newest event: whoever has seen it has missed nothing. */
+  get position(): string {
+    return `${this.#boot}-${this.#sequence}`;
   }
 
   /**
@@ -62,16 +72,20 @@ export class LiveHub {
 
   #send(event: LiveEvent): void {
     this.#sequence += 1;
-    const sent = { id: `${this.#boot}-${this.#sequence}`, run: runOf(event), event };
+    const sent = this.#sentEvent(event);
     this.#kept.push(sent);
     if (this.#kept.length > KEPT_MAX) this.#kept.shift();
     for (const listener of this.#listeners) listener(sent);
   }
 
+  #sentEvent(event: LiveEvent): SentEvent {
+    return { id: this.position, type: event.type, run: runOf(event), data: JSON.stringify(event) };
+  }
+
   /**
    * Listens from now on, or from the event after the last one that was seen.
    * @param lastEventId of a client that comes back
-   * @returns what it missed (one `reset` where that is not kept any more), and how to stop
+   * @returns what it missed, merged (one `reset` where that is not kept any more), and how to stop
    */
   listen(
     listener: Listener,
@@ -85,14 +99,25 @@ export class LiveHub {
   }
 
   #since(lastEventId: string): SentEvent[] {
-    const [boot, text] = lastEventId.split('-', 2);
+    const [, boot, text] = EVENT_ID.exec(lastEventId) ?? [];
     const sequence = Number(text);
     const oldest = this.#sequence - this.#kept.length;
     if (boot === this.#boot && sequence >= oldest && sequence <= this.#sequence) {
-      return this.#kept.slice(sequence - oldest);
+      return merged(this.#kept.slice(sequence - oldest));
     }
-    return [{ id: `${this.#boot}-${this.#sequence}`, run: null, event: { type: 'reset' } }];
+    return [this.#sentEvent({ type: 'reset' })];
   }
+}
+
+/** Of the events of a run and type only the newest, in the order in which these were sent. */
+function merged(events: readonly SentEvent[]): SentEvent[] {
+  const newest = new Map<string, SentEvent>();
+  for (const event of events) {
+    const key = `${event.type}:${event.run}`;
+    newest.delete(key);
+    newest.set(key, event);
+  }
+  return [...newest.values()];
 }
 
 function runOf(event: LiveEvent): string | null {

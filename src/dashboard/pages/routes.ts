@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import { z } from 'zod';
 import { listRunsQuerySchema } from '../../contract/api/runs.ts';
 import { mayActAs } from '../access/access-policy.ts';
 import type { Services } from '../services.ts';
@@ -8,6 +9,7 @@ import type { PageRenderer } from './render.ts';
 import { registerRunPages } from './run/run-routes.ts';
 import { runsPage } from './runs-page.ts';
 import { registerSignIn } from './sign-in-routes.ts';
+import { fleetTables, workersPage } from './workers-page.ts';
 import { registerSubmitForms } from './submit/submit-routes.ts';
 
 const HIDDEN = { hide: true } as const;
@@ -28,4 +30,23 @@ export function registerPages(app: FastifyInstance, services: Services, pages: P
       const body = runsPage(list, request.query, mayOperate);
       return pages.send(request, reply, { title: 'Runs', section: 'runs', scripts: ['runs'], body });
     });
+  app
+    .withTypeProvider<ZodTypeProvider>()
+    .get(
+      '/workers',
+      { schema: { ...HIDDEN, querystring: z.strictObject({ part: z.literal('fleet').optional() }) } },
+      async (request, reply) => {
+        const fleet = await services.fleet.read();
+        if (request.query.part === 'fleet') {
+          return reply.type('text/html; charset=utf-8').send(fleetTables(fleet, Date.now()).text);
+        }
+        const body = workersPage(fleet, Date.now());
+        return pages.send(request, reply, {
+          title: 'Workers',
+          section: 'workers',
+          scripts: ['workers'],
+          body,
+        });
+      },
+    );
 }

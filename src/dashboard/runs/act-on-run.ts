@@ -6,7 +6,9 @@ import { cancelRun } from '../../producer/cancel-run.ts';
 import { enqueueRun } from '../../producer/enqueue-run.ts';
 import { enqueueTrain } from '../../producer/enqueue-train.ts';
 import { findRetry, submitRetry } from '../../producer/submit-retry.ts';
+import { retriedDirectory } from '../../storage/generations.ts';
 import type { RunLedger } from '../../storage/run-ledger.ts';
+import { withSpan } from '../../telemetry/spans.ts';
 import type { WatchedRun } from '../catalogue/watched-run.ts';
 import type { Services } from '../services.ts';
 
@@ -19,7 +21,10 @@ export function actionsFor(run: WatchedRun, errors: number): RunDetail['actions'
     case 'failed':
       return ['resume', 'cancel'];
     case 'done':
-      return run.entry.kind === 'classify' && errors > 0 ? ['retry-failed'] : [];
+      // The errors of a generation are those of the run it belongs to.
+      return run.entry.kind === 'classify' && errors > 0 && retriedDirectory(run.entry.out) === null
+        ? ['retry-failed']
+        : [];
     default:
       return [];
   }
@@ -49,7 +54,7 @@ export async function resume(
   const state = await ledger.state();
   if (state === 'cancelled') {
     throw new ImagemillError(
-      'USAGE',
+      'RUN_CANCELLED',
       `expected a run that is not cancelled, got ${run.run}: submit it again as a new run`,
     );
   }
@@ -65,10 +70,11 @@ export async function resume(
 export async function retryFailed(
   watched: WatchedRun,
   services: Services,
-  priority?: number,
+  { submittedBy, priority }: { submittedBy?: string | undefined; priority?: number | undefined } = {},
 ): Promise<ActionAnswer> {
   const run = await watched.document();
-  const submitted = await submitRetry(run, watched.ledger, services.resolver, services.index);
+  const { resolver, index } = services;
+  const submitted = await submitRetry(run, watched.ledger, resolver, index, new Date(), { submittedBy });
   if (submitted === null) {
     return { run: run.run, enqueued: null, message: 'no errors are left to retry' };
   }
@@ -82,8 +88,9 @@ async function enqueue(
   { of, priority }: { of: Run; priority: number | undefined },
 ): Promise<ActionAnswer> {
   const options = { priority: priority ?? PRIORITY_DEFAULT[run.spec.kind] };
-  if (isTrainRun(run)) await enqueueTrain(ledger, run, queues, options);
-  else await enqueueRun(ledger, run, queues, options);
+  await withSpan('imagemill submit', { 'imagemill.kind': run.spec.kind, 'imagemill.run': run.run }, () =>
+    isTrainRun(run) ? enqueueTrain(ledger, run, queues, options) : enqueueRun(ledger, run, queues, options),
+  );
   catalogue.touch(run.run);
   catalogue.touch(of.run);
   return { run: of.run, enqueued: run.run, message: `${run.run} is on the queue` };

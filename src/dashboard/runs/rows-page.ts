@@ -16,6 +16,8 @@ interface Place {
 }
 
 const START: Place = { ledger: 0, shard: 0, row: 0 };
+/** Shards that one request looks into: of ten thousand shards without an error the errors are looked for in pieces. */
+const SHARDS_PER_PAGE = 256;
 
 function parsePlace(cursor: string | undefined): Place {
   if (cursor === undefined) return START;
@@ -59,12 +61,14 @@ export async function errorsPage(
   const ledgers = await resultLedgers(ledger, resolver);
   // A generation retries every error of the one before it: what is left is in the last.
   const place = cursor === undefined ? { ...START, ledger: ledgers.length - 1 } : parsePlace(cursor);
+  // Whoever began with the errors of one generation goes on with them, though the next may be there by now.
+  const generation = ledgers.slice(0, place.ledger + 1);
   const isWhole = (shard: number) => {
     const commit = known.get(shard);
-    return ledgers.length === 1 && commit !== undefined && commit.items === commit.labelled;
+    return place.ledger === 0 && commit !== undefined && commit.items === commit.labelled;
   };
   return page(
-    ledgers,
+    generation,
     place,
     limit,
     async (ledger, { errors }) =>
@@ -81,11 +85,15 @@ async function page<R>(
   isPassedOver: (shard: number) => boolean = () => false,
 ): Promise<{ rows: R[]; next: string | null }> {
   const rows: R[] = [];
+  let looked = 0;
   for (const [place, ledger] of ledgers.entries()) {
     if (place < from.ledger) continue;
     const begins = place === from.ledger ? from : START;
     for await (const shard of ledger.committedShards(begins.shard)) {
-      const commit = isPassedOver(shard) ? null : await ledger.findCommit(shard);
+      if (isPassedOver(shard)) continue;
+      if (looked === SHARDS_PER_PAGE) return { rows, next: `${place}.${shard}.0` };
+      looked += 1;
+      const commit = await ledger.findCommit(shard);
       if (commit === null) continue;
       const all = await read(ledger, commit);
       const skipped = shard === begins.shard ? begins.row : 0;

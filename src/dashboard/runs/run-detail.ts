@@ -1,4 +1,4 @@
-import type { RunDetail, ShardFacts, ShardMap } from '../../contract/api/runs.ts';
+import { SHARD_MAP_MAX, type RunDetail, type ShardFacts, type ShardMap } from '../../contract/api/runs.ts';
 import { ImagemillError } from '../../contract/errors.ts';
 import type { Run } from '../../contract/run.ts';
 import type { WatchedRun } from '../catalogue/watched-run.ts';
@@ -12,16 +12,15 @@ import { withinBudget } from './within-budget.ts';
  */
 export async function runDetail(watched: WatchedRun): Promise<RunDetail> {
   await withinBudget(watched.refreshWhole());
-  const [document, failure] = await Promise.all([readDocument(watched), readFailure(watched)]);
-  const overview = watched.overview();
-  const { summary, commits } = watched;
+  const document = await readDocument(watched);
+  const { summary, commits, failure } = watched;
   return {
-    overview: { ...overview, submittedBy: submitterOf(document) ?? overview.submittedBy },
+    overview: watched.overview(),
     document: document === null ? null : withoutModel(document),
     model: modelOf(document),
     failure,
     shards: shardsOf(watched),
-    errorsByCode: summary?.errorsByCode ?? commits.errorsByCode,
+    errorsByCode: summary?.errorsByCode ?? { ...commits.errorsByCode },
     stages: watched.entry.kind === 'train' ? null : (summary?.stages ?? { ...commits.stages }),
     generations: summary?.generations ?? 0,
     actions: actionsFor(watched, isNested(document) ? 0 : (summary?.errors ?? 0)),
@@ -33,7 +32,8 @@ export async function shardMap(watched: WatchedRun): Promise<ShardMap> {
   await withinBudget(watched.refreshWhole());
   const { planned, planComplete } = shardsOf(watched) ?? { planned: 0, planComplete: false };
   const cells: string[] = [];
-  for (let shard = 0; shard < planned; shard += 1) cells.push(cellOf(watched, shard));
+  for (let shard = 0; shard < Math.min(planned, SHARD_MAP_MAX); shard += 1)
+    cells.push(cellOf(watched, shard));
   return { run: watched.entry.run, planned, planComplete, cells: cells.join('') };
 }
 
@@ -90,11 +90,6 @@ async function readDocument(watched: WatchedRun): Promise<Run | null> {
   }
 }
 
-function readFailure(watched: WatchedRun): Promise<RunDetail['failure']> {
-  if (watched.state === 'done' || watched.state === 'unreadable') return Promise.resolve(null);
-  return watched.ledger.findFailure().catch(() => null);
-}
-
 /** Of a generation; what it leaves is retried by the next one of the same run. */
 function isNested(document: Run | null): boolean {
   return document?.spec.kind === 'classify' && document.spec.retryOf !== undefined;
@@ -109,10 +104,4 @@ function modelOf(document: Run | null): RunDetail['model'] {
   if (model === undefined) return null;
   const { uri, architecture, classes, digest } = model;
   return { uri, architecture, classes, digest };
-}
-
-/** Runs of earlier versions do not say. */
-function submitterOf(document: Run | null): string | null {
-  const submitter: unknown = (document as { submittedBy?: unknown } | null)?.submittedBy;
-  return typeof submitter === 'string' ? submitter : null;
 }

@@ -1,35 +1,40 @@
-import { ulid } from 'ulid';
 import type { Submitted } from '../../contract/api/runs.ts';
 import type { SubmitRun } from '../../contract/api/submit.ts';
 import { isTrainRun } from '../../contract/run.ts';
-import type { SubmittedRun } from '../../producer/create-run.ts';
+import { newRunIdentity, type Submission, type SubmittedRun } from '../../producer/create-run.ts';
 import { enqueueRun } from '../../producer/enqueue-run.ts';
 import { enqueueTrain } from '../../producer/enqueue-train.ts';
 import { submitClassify } from '../../producer/submit-classify.ts';
 import { submitEvaluate } from '../../producer/submit-evaluate.ts';
 import { submitPrepare } from '../../producer/submit-prepare.ts';
 import { submitTrain } from '../../producer/submit-train.ts';
+import { withSpan, type OpenSpan } from '../../telemetry/spans.ts';
 import { checkLocations } from '../access/allowed-locations.ts';
 import type { Services } from '../services.ts';
-
-export interface SubmitContext {
-  /** Who submits. */
-  readonly submittedBy: string;
-  readonly now?: Date;
-}
 
 /**
  * Checks a request, creates its run and puts it on the queue; nothing is written before every check has passed.
  * @throws ImagemillError LOCATION_REFUSED and what the command of the same name is refused with
  */
-export async function submitRun(
+export function submitRun(
   request: SubmitRun,
   services: Services,
-  context: SubmitContext,
+  submission: Submission,
 ): Promise<Submitted> {
-  const now = context.now ?? new Date();
+  return withSpan('imagemill submit', { 'imagemill.kind': request.kind }, (span) =>
+    submit(request, services, submission, span),
+  );
+}
+
+async function submit(
+  request: SubmitRun,
+  services: Services,
+  submission: Submission,
+  span: OpenSpan,
+): Promise<Submitted> {
   checkLocations(request, services.locations, services.resolver);
-  const { run, ledger, created } = await create(request, services, now);
+  const { run, ledger, created } = await create(request, services, submission);
+  span.set({ 'imagemill.run': run.run });
   if ((await ledger.state()) !== 'done') {
     const { priority } = request;
     if (isTrainRun(run)) {
@@ -44,21 +49,30 @@ export async function submitRun(
   return { run: run.run, out: ledger.out, created };
 }
 
-function create(request: SubmitRun, services: Services, now: Date): Promise<SubmittedRun> {
+function create(
+  request: SubmitRun,
+  services: Services,
+  { submittedBy, identity = newRunIdentity(new Date()) }: Submission,
+): Promise<SubmittedRun> {
   const { resolver, index } = services;
+  const submission = { submittedBy, identity };
   if (request.kind === 'classify') {
     const batchSize = request.batchSize ?? services.batchSize;
-    return submitClassify({ ...request, source: sourceOf(request), batchSize }, resolver, index, now);
+    return submitClassify(
+      { ...request, ...submission, source: sourceOf(request), batchSize },
+      resolver,
+      index,
+    );
   }
   if (request.kind === 'prepare') {
-    return submitPrepare({ ...request, source: sourceOf(request) }, resolver, index, now);
+    return submitPrepare({ ...request, ...submission, source: sourceOf(request) }, resolver, index);
   }
   if (request.kind === 'train') {
-    return submitTrain({ ...request, settings: settingsOf(request) }, resolver, index, now);
+    return submitTrain({ ...request, ...submission, settings: settingsOf(request) }, resolver, index);
   }
-  const out = request.out ?? services.home.uriOf(`evaluations/${ulid()}/`);
+  const out = request.out ?? services.home.uriOf(`evaluations/${identity.run}/`);
   const batchSize = request.batchSize ?? services.batchSize;
-  return submitEvaluate({ ...request, out, batchSize }, resolver, index, now);
+  return submitEvaluate({ ...request, ...submission, out, batchSize }, resolver, index);
 }
 
 function sourceOf({

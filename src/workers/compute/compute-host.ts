@@ -160,7 +160,7 @@ export class ComputeHost {
       serialization: 'advanced',
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
       env: {
-        ...withoutRedis(process.env),
+        ...withoutServices(process.env),
         // Tensors of a hundred megabytes come and go with every batch. Handing their pages back to the system and
         // faulting them in again costs more than the arithmetic, so glibc is told to keep them.
         MALLOC_MMAP_MAX_: '0',
@@ -246,7 +246,8 @@ export class ComputeHost {
     const now = Date.now();
     const hung = [...this.#attempts].filter(([, { progressAtMs }]) => now - progressAtMs > watchdogMs);
     if (hung.length === 0) return;
-    logger.error({ pid: this.pid, watchdogMs }, 'compute process made no progress and is killed');
+    const tokens = hung.map(([token]) => token);
+    logger.error({ pid: this.pid, watchdogMs, tokens }, 'compute process made no progress and is killed');
     for (const [, attempt] of hung) {
       attempt.reject(
         new ImagemillError(
@@ -276,7 +277,9 @@ export class ComputeHost {
   }
 }
 
-/** This process opens what strangers have made; the queue is none of its business. */
-function withoutRedis(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(env).filter(([name]) => !/^(IMAGEMILL_)?REDIS_/.test(name)));
+/** This process opens what strangers have made; the queue, and who collects traces, are none of its business. */
+function withoutServices(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(
+    Object.entries(env).filter(([name]) => !/^((IMAGEMILL_)?REDIS|OTEL)_/.test(name)),
+  );
 }

@@ -40,8 +40,8 @@ export function registerSubmitForms(
     const submittedBy = request.identity?.name ?? 'unknown';
     try {
       const key = firstOf(fields, 'idempotencyKey');
-      const answer = await idempotency.once(key === '' ? undefined : key, read.request, () =>
-        submitRun(read.request, services, { submittedBy }),
+      const answer = await idempotency.once(key === '' ? undefined : key, read.request, (identity) =>
+        submitRun(read.request, services, { submittedBy, identity }),
       );
       request.log.info({ run: answer.run, by: submittedBy, created: answer.created }, 'run submitted');
       return await reply.redirect(`/runs/${answer.run}`, 303);
