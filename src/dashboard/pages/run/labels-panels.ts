@@ -6,10 +6,16 @@ import { cut, cutMiddle, LOCATION_CHARS_MAX, NAME_CHARS_MAX, nameText, plural } 
 
 const TOP_CLASSES = 20;
 
-/** How often each class, how confident, and where the model is least sure; nothing before the first label. */
-export function labelPanels(labels: RunLabels): Html | null {
-  if (labels.images === 0) return null;
-  return html`<div class="panels">${classesPanel(labels)}${confidencePanel(labels)}</div>
+/**
+ * How often each class, how confident, and where the model is least sure; nothing before the first label.
+ * @param aside goes where there is room
+ */
+export function labelPanels(labels: RunLabels, aside: Html | null): Html | null {
+  if (labels.images === 0) return aside;
+  return html`<div class="panels">
+      ${classesPanel(labels)}
+      <div class="stack">${confidencePanel(labels)}${aside}</div>
+    </div>
     ${leastConfidentPanel(labels)}`;
 }
 
@@ -67,9 +73,11 @@ function classRow({ label, images }: Entry, largest: number, total: number): Htm
 function allClasses(rest: readonly Entry[], others: RunLabels['others']): Html {
   return html`<details data-keep="classes">
     <summary>The next ${number(rest.length)} classes</summary>
-    <ol class="many" start="${TOP_CLASSES + 1}">
-      ${rest.map(({ label, images }) => html`<li>${nameText(label)} <b>${number(images)}</b></li>`)}
-    </ol>
+    <div class="tall" tabindex="0" role="region" aria-label="More classes">
+      <ol class="many" start="${TOP_CLASSES + 1}">
+        ${rest.map(({ label, images }) => html`<li>${nameText(label)} <b>${number(images)}</b></li>`)}
+      </ol>
+    </div>
     ${others.classes > 0 && html`<p class="quiet-text">and ${number(others.classes)} more with ${number(others.images)} images</p>`}
   </details>`;
 }
