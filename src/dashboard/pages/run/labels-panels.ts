@@ -33,12 +33,12 @@ function classesPanel({ classes, others, images, undescribedShards }: RunLabels)
       </span>
     </h2>
     <table class="histogram">
-      <thead class="unseen">
+      <thead>
         <tr>
           <th scope="col">Class</th>
           <th scope="col" class="bar-cell"></th>
-          <th scope="col">Images</th>
-          <th scope="col">Share</th>
+          <th scope="col" class="right">Images</th>
+          <th scope="col" class="right">Share</th>
         </tr>
       </thead>
       <tbody>
