@@ -121,7 +121,7 @@ function memory({ gpu, control, compute }: ShownWorker): Html {
 const JOB_STATES = ['active', 'waiting', 'prioritized', 'delayed', 'waiting-children', 'failed'] as const;
 
 function queuesTable(queues: readonly ShownQueue[]): Html {
-  return html`<div class="scroll" role="region" aria-label="Queues" tabindex="0">
+  return html`<div class="scroll" role="region" aria-label="Jobs by state" tabindex="0">
     <table>
       <thead>
         <tr>

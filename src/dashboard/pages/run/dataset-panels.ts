@@ -89,7 +89,7 @@ function classesPanel({ classes, perClass }: DatasetView): Html {
       <thead>
         <tr>
           <th scope="col">Class</th>
-          <th scope="col" class="bar-cell"></th>
+          <th scope="col" class="bar-cell"><span class="unseen">Share</span></th>
           <th scope="col" class="right">Training</th>
           <th scope="col" class="right">Validation</th>
         </tr>

@@ -28,7 +28,7 @@ export function errorsPanel(
           <tr>
             <th scope="col">Code</th>
             <th scope="col" class="right">Images</th>
-            <th scope="col" class="bar-cell"></th>
+            <th scope="col" class="bar-cell"><span class="unseen">Share</span></th>
             <th scope="col">What it means</th>
           </tr>
         </thead>

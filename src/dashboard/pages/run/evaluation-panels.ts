@@ -49,7 +49,7 @@ function perClassPanel({ perClass, classes }: EvaluationView): Html {
       <thead>
         <tr>
           <th scope="col">Class</th>
-          <th scope="col" class="bar-cell"></th>
+          <th scope="col" class="bar-cell"><span class="unseen">Share</span></th>
           <th scope="col" class="right">Accuracy</th>
           <th scope="col" class="right">Images</th>
         </tr>

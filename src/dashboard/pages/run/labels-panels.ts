@@ -36,7 +36,7 @@ function classesPanel({ classes, others, images, undescribedShards }: RunLabels)
       <thead>
         <tr>
           <th scope="col">Class</th>
-          <th scope="col" class="bar-cell"></th>
+          <th scope="col" class="bar-cell"><span class="unseen">Bar</span></th>
           <th scope="col" class="right">Images</th>
           <th scope="col" class="right">Share</th>
         </tr>
