@@ -62,7 +62,7 @@ export class Chart {
               ticks,
               scale: 'share',
               side: 1,
-              size: 50,
+              size: 58,
               grid: { show: false },
               values: (_plot, values) => values.map(formatShare),
             },

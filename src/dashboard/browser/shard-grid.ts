@@ -4,8 +4,8 @@ const SIZE_MAX_PX = 18;
 const SIZE_MIN_PX = 4;
 /** Beyond, a cell stands for several shards, and shows the one that most needs a look. */
 const CELLS_MAX = 40_000;
-/** Below this size a gap would take more than the cells have to spare. */
-const GAP_SIZE_MIN_PX = 4;
+/** Smaller cells have less to spare for the gap between them. */
+const WIDE_GAP_SIZE_PX = 10;
 
 export interface ShardGrid {
   readonly cells: number;
@@ -33,7 +33,7 @@ export function layOutShards(shards: number, widthPx: number, heightPx: number):
     columns,
     rows: Math.ceil(cells / columns),
     sizePx,
-    gapPx: sizePx > GAP_SIZE_MIN_PX ? 2 : 1,
+    gapPx: sizePx >= WIDE_GAP_SIZE_PX ? 2 : 1,
   };
 }
 

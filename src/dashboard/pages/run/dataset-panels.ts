@@ -110,9 +110,11 @@ function classesPanel({ classes, perClass }: DatasetView): Html {
       rest.length > 0 &&
       html`<details data-keep="dataset-classes">
         <summary>The next ${number(rest.length)} classes</summary>
-        <ol class="many" start="${TOP_CLASSES + 1}">
-          ${rest.map(({ name, train, val }) => html`<li>${nameText(name)} <b>${number(train)}</b> + ${number(val)}</li>`)}
-        </ol>
+        <div class="tall" tabindex="0" role="region" aria-label="More classes">
+          <ol class="many" start="${TOP_CLASSES + 1}">
+            ${rest.map(({ name, train, val }) => html`<li>${nameText(name)} <b>${number(train)}</b> + ${number(val)}</li>`)}
+          </ol>
+        </div>
         ${hidden > 0 && html`<p class="quiet-text">and ${number(hidden)} smaller ones</p>`}
       </details>`
     }

@@ -54,31 +54,35 @@ function codeRow(code: string, count: number, total: number): Html {
   </tr>`;
 }
 
+/** A page may be empty and yet not the last: one request looks into so many shards, and no further. */
 function rowTable(run: string, { rows, next }: ErrorsPage, cursor: string | undefined): Html {
-  if (rows.length === 0) return html`<p class="quiet-text">No more rows.</p>`;
-  return html`<div class="scroll" role="region" aria-label="Error rows" tabindex="0">
-      <table class="rows">
-        <thead>
-          <tr>
-            <th scope="col">Image</th>
-            <th scope="col">Code</th>
-            <th scope="col">What happened</th>
-          </tr>
-        </thead>
-        <tbody>
-          ${rows.map(
-            ({ uri, code, message }) =>
-              html`<tr>
-                <td>${locationText(uri)}</td>
-                <td><code>${code}</code></td>
-                <td><bdi>${cut(message, MESSAGE_CHARS_MAX)}</bdi></td>
-              </tr>`,
-          )}
-        </tbody>
-      </table>
-    </div>
+  return html`${rows.length === 0 ? html`<p class="quiet-text">No rows ${next === null ? 'are left' : 'in these shards'}.</p>` : table(rows)}
     <p class="pager">
       ${cursor !== undefined && html`<a href="/runs/${run}#errors">First errors</a>`}
       ${next !== null && html`<a rel="next" href="/runs/${run}?errors=${next}#errors">Next errors</a>`}
     </p>`;
+}
+
+function table(rows: ErrorsPage['rows']): Html {
+  return html`<div class="scroll" role="region" aria-label="Error rows" tabindex="0">
+    <table class="rows">
+      <thead>
+        <tr>
+          <th scope="col">Image</th>
+          <th scope="col">Code</th>
+          <th scope="col">What happened</th>
+        </tr>
+      </thead>
+      <tbody>
+        ${rows.map(
+          ({ uri, code, message }) =>
+            html`<tr>
+              <td>${locationText(uri)}</td>
+              <td><code>${code}</code></td>
+              <td><bdi>${cut(message, MESSAGE_CHARS_MAX)}</bdi></td>
+            </tr>`,
+        )}
+      </tbody>
+    </table>
+  </div>`;
 }

@@ -25,7 +25,7 @@ function errorFigures(evaluation: EvaluationView): Html {
     </div>`;
   return html`<section class="panel" aria-labelledby="evaluation-heading">
     <h2 id="evaluation-heading">
-      Errors
+      Error
       <span class="quiet-text"
         >on ${number(items)} images of ${split}, ${crops === 1 ? 'centre crop' : `${crops} crops`}</span
       >
@@ -62,9 +62,11 @@ function perClassPanel({ perClass, classes }: EvaluationView): Html {
       rest.length > 0 &&
       html`<details data-keep="per-class">
         <summary>The next ${number(rest.length)} classes</summary>
-        <ol class="many" start="${WORST_CLASSES + 1}">
-          ${rest.map(({ label, accuracy, items }) => html`<li>${nameText(label)} <b>${percent(accuracy, 1)}</b> of ${number(items)}</li>`)}
-        </ol>
+        <div class="tall" tabindex="0" role="region" aria-label="More classes">
+          <ol class="many" start="${WORST_CLASSES + 1}">
+            ${rest.map(({ label, accuracy, items }) => html`<li>${nameText(label)} <b>${percent(accuracy, 1)}</b> of ${number(items)}</li>`)}
+          </ol>
+        </div>
         ${hidden > 0 && html`<p class="quiet-text">and ${number(hidden)} better ones</p>`}
       </details>`
     }

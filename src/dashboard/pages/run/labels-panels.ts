@@ -6,10 +6,16 @@ import { cut, cutMiddle, LOCATION_CHARS_MAX, NAME_CHARS_MAX, nameText, plural } 
 
 const TOP_CLASSES = 20;
 
-/** How often each class, how confident, and where the model is least sure; nothing before the first label. */
-export function labelPanels(labels: RunLabels): Html | null {
-  if (labels.images === 0) return null;
-  return html`<div class="panels">${classesPanel(labels)}${confidencePanel(labels)}</div>
+/**
+ * How often each class, how confident, and where the model is least sure; nothing before the first label.
+ * @param aside goes where there is room
+ */
+export function labelPanels(labels: RunLabels, aside: Html | null): Html | null {
+  if (labels.images === 0) return aside;
+  return html`<div class="panels">
+      ${classesPanel(labels)}
+      <div class="stack">${confidencePanel(labels)}${aside}</div>
+    </div>
     ${leastConfidentPanel(labels)}`;
 }
 
@@ -22,15 +28,17 @@ function classesPanel({ classes, others, images, undescribedShards }: RunLabels)
   return html`<section class="panel" aria-labelledby="classes-heading">
     <h2 id="classes-heading">
       Classes
-      <span class="quiet-text">${number(classes.length + others.classes)} of ${number(images)} images</span>
+      <span class="quiet-text">
+        ${number(classes.length + others.classes)} in ${number(images)} labelled ${plural(images, 'image')}
+      </span>
     </h2>
     <table class="histogram">
-      <thead class="unseen">
+      <thead>
         <tr>
           <th scope="col">Class</th>
-          <th scope="col" class="bar-cell"><span class="unseen">Share</span></th>
-          <th scope="col">Images</th>
-          <th scope="col">Share</th>
+          <th scope="col" class="bar-cell"><span class="unseen">Bar</span></th>
+          <th scope="col" class="right">Images</th>
+          <th scope="col" class="right">Share</th>
         </tr>
       </thead>
       <tbody>
@@ -65,9 +73,11 @@ function classRow({ label, images }: Entry, largest: number, total: number): Htm
 function allClasses(rest: readonly Entry[], others: RunLabels['others']): Html {
   return html`<details data-keep="classes">
     <summary>The next ${number(rest.length)} classes</summary>
-    <ol class="many" start="${TOP_CLASSES + 1}">
-      ${rest.map(({ label, images }) => html`<li>${nameText(label)} <b>${number(images)}</b></li>`)}
-    </ol>
+    <div class="tall" tabindex="0" role="region" aria-label="More classes">
+      <ol class="many" start="${TOP_CLASSES + 1}">
+        ${rest.map(({ label, images }) => html`<li>${nameText(label)} <b>${number(images)}</b></li>`)}
+      </ol>
+    </div>
     ${others.classes > 0 && html`<p class="quiet-text">and ${number(others.classes)} more with ${number(others.images)} images</p>`}
   </details>`;
 }

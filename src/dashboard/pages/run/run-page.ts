@@ -25,6 +25,7 @@ export interface RunPageOptions {
 export function runPage(data: RunPageData, options: RunPageOptions): Html {
   const { detail, family, labels, shards, evaluation, dataset, training } = data;
   const { run, kind, state } = detail.overview;
+  const stages = detail.stages === null ? null : stagesPanel(detail.stages);
   const part = (name: string, content: Html | null | false) =>
     html`<div data-part="${name}">${content}</div>`;
   return html`<div data-run-page="${run}" data-kind="${kind}" data-state="${state}">
@@ -34,10 +35,9 @@ export function runPage(data: RunPageData, options: RunPageOptions): Html {
     ${training !== null && trainPanels(detail, training, options.minibatch)}
     ${part('dataset', dataset !== null && datasetPanels(dataset))}
     ${part('evaluation', evaluation !== null && evaluationPanels(run, evaluation))}
-    ${part('labels', labels !== null && labelPanels(labels))}
+    ${part('labels', labels === null ? stages : labelPanels(labels, stages))}
     ${shards !== null && shardsPanel(detail, shards)}
     ${part('errors', errorsPanel(detail, data.errorRows, options.errorsCursor))}
-    ${part('stages', detail.stages !== null && stagesPanel(detail.stages))}
     <div class="panels">${submissionPanel(detail)} ${part('links', linksPanel(detail, family))}</div>
   </div>`;
 }

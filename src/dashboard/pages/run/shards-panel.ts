@@ -23,8 +23,7 @@ export function shardsPanel({ overview, shards }: RunDetail, counts: ShardCounts
     failed: counts.failed,
   };
   return html`<section class="panel" aria-labelledby="shards-heading">
-    <h2 id="shards-heading">Shards</h2>
-    <p class="quiet-text" data-shards-text>${shardsText(shards)}</p>
+    <h2 id="shards-heading">Shards <span class="quiet-text" data-shards-text>${shardsText(shards)}</span></h2>
     <ul class="legend" data-shard-legend>
       ${CELLS.map(
         ({ name, text }) =>
