@@ -15,10 +15,8 @@ import { allowedRoots } from './access/allowed-locations.ts';
 import { registerGuard } from './access/guard.ts';
 import { isSafe } from './access/request-origin.ts';
 import { Idempotency } from './api/idempotency.ts';
-import { registerEventsRoute } from './api/events-route.ts';
 import { registerOpenapi } from './api/openapi.ts';
-import { registerResultRoutes } from './api/results-routes.ts';
-import { registerRunRoutes } from './api/runs-routes.ts';
+import { registerApi } from './api/register-api.ts';
 import { RunCatalogue } from './catalogue/run-catalogue.ts';
 import { answerUnreadable, answerUnroutable } from './framework-faults.ts';
 import { LiveHub } from './live/live-hub.ts';
@@ -127,17 +125,7 @@ async function createApp(services: Services): Promise<FastifyInstance> {
   await registerOpenapi(app);
   const pages = new PageRenderer(await registerAssets(app), services.access);
   answerFaults(app, pages);
-  await app.register(
-    async (api) => {
-      // JSON is all that the API reads.
-      api.removeContentTypeParser('text/plain');
-      registerRunRoutes(api, services);
-      registerResultRoutes(api, services);
-      registerEventsRoute(api, services);
-      api.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
-    },
-    { prefix: '/api/v1' },
-  );
+  await registerApi(app, services);
   await app.register(async (scope) => registerPages(scope, services, pages));
   await registerQueueBoard(app, services);
   return app;
