@@ -116,8 +116,11 @@ async function writeInputs(folder: string): Promise<Known['locations']> {
   writeFileSync(at('model.safetensors'), smallModel());
   writeFileSync(at('labels.txt'), Array.from({ length: 10 }, (_, id) => `label-${id}`).join('\n'));
   const outs = Array.from({ length: 5 }, (_, index) => at('out', String(index)));
+  // What is wrong with one field hides what the others do.
+  const often = <T>(value: T): T[] => [value, value, value, value];
   return {
     source: [
+      ...often(at('images')),
       at('images'),
       at('images/'),
       at('empty'),
@@ -125,12 +128,12 @@ async function writeInputs(folder: string): Promise<Known['locations']> {
       at('images', '0.png'),
       at('model.safetensors'),
     ],
-    model: [at('model.safetensors'), at('labels.txt'), at('nowhere.onnx')],
-    labels: [at('labels.txt'), at('nowhere.txt'), at('images')],
+    model: [...often(at('model.safetensors')), at('labels.txt'), at('nowhere.onnx')],
+    labels: [...often(at('labels.txt')), at('nowhere.txt'), at('images')],
     init: [at('model.safetensors'), at('labels.txt')],
     dataset: [at('images'), at('nowhere'), at('out', '0')],
     out: [...outs, at('images', 'below'), at('model.safetensors')],
-    include: ['*.png', '**', '[', '{'],
+    include: [...often('*.png'), '**', '[', '{'],
     exclude: ['*.txt', '!'],
     recipe: ['alexnet-2012', 'alexnet-small', 'no-recipe'],
     settings: ['epochs=1', 'learningRate=-1', 'nothing=1', '='],

@@ -52,6 +52,8 @@ export const listRunsQuerySchema = z.strictObject({
   cursor: runIdSchema.optional().describe('`next` of the page before.'),
 });
 export type ListRunsQuery = z.infer<typeof listRunsQuerySchema>;
+/** What a client may ask for. */
+export type ListRunsInput = Partial<ListRunsQuery>;
 
 export const runListSchema = z.object({
   runs: z.array(runOverviewSchema),
@@ -95,6 +97,8 @@ export const retryRequestSchema = z.strictObject({
   priority: z.number().int().min(0).max(PRIORITY_MAX).optional(),
 });
 
+export type RetryRequestInput = z.input<typeof retryRequestSchema>;
+
 /** What an action came to. */
 export const actionSchema = z.object({
   run: runIdSchema,
@@ -135,6 +139,8 @@ export const rowsQuerySchema = z.strictObject({
     .regex(/^\d{1,4}\.\d{1,8}\.\d{1,8}$/, 'expected the `next` of a page')
     .optional(),
 });
+
+export type RowsQueryInput = Partial<z.infer<typeof rowsQuerySchema>>;
 
 /** A page may hold fewer rows than were asked for; only `next: null` says that it is the last. */
 export const resultsPageSchema = z.object({
