@@ -41,6 +41,12 @@ const STATUS_TITLES: Record<number, string> = {
   431: 'The headers are larger than the limit.',
 };
 
+/** What the framework says of these names neither what was expected nor what was got. */
+const STATUS_DETAILS: Record<number, string> = {
+  413: 'expected a body within the limit of a request, got a larger one',
+  415: 'expected content-type: application/json, got another one, or none',
+};
+
 /** Any thrown value as the answer a client gets. */
 export function problemOf(thrown: unknown): Problem {
   const error = asRequestFault(thrown) ?? asServiceFault(thrown) ?? asImagemillError(thrown);
@@ -71,10 +77,12 @@ function requestStatus(thrown: unknown): number | null {
 }
 
 function asRequestFault(thrown: unknown): ImagemillError | null {
-  if (requestStatus(thrown) === null) return null;
+  const status = requestStatus(thrown);
+  if (status === null) return null;
   const error = thrown as Error & { validationContext?: string };
   if (!hasZodFastifySchemaValidationErrors(error)) {
-    return new ImagemillError('REQUEST_INVALID', error.message, { cause: error });
+    const detail = STATUS_DETAILS[status] ?? error.message;
+    return new ImagemillError('REQUEST_INVALID', detail, { cause: error });
   }
   const faults = error.validation.slice(0, ISSUES_TOLD_MAX).map(({ instancePath, message }) => {
     const field = instancePath.replace(/^\//, '').replaceAll('/', '.');

@@ -17,14 +17,9 @@ import { createFaultAnswer, type FaultAnswer } from './answer-fault.ts';
 import { allowedRoots } from './access/allowed-locations.ts';
 import { registerGuard } from './access/guard.ts';
 import { Idempotency } from './api/idempotency.ts';
-import { registerEventsRoute } from './api/events-route.ts';
 import { registerOpenapi } from './api/openapi.ts';
-import { registerPictureRoutes } from './api/pictures-routes.ts';
-import { registerResultRoutes } from './api/results-routes.ts';
-import { registerRunFactRoutes } from './api/run-facts-routes.ts';
-import { registerRunRoutes } from './api/runs-routes.ts';
+import { registerApi } from './api/register-api.ts';
 import { RunCatalogue } from './catalogue/run-catalogue.ts';
-import { registerWorkerRoutes } from './api/workers-routes.ts';
 import { answerUnreadable, answerUnroutable } from './framework-faults.ts';
 import { LiveHub } from './live/live-hub.ts';
 import { QueueWatcher } from './live/queue-watcher.ts';
@@ -149,20 +144,7 @@ async function createApp(services: Services): Promise<FastifyInstance> {
   await registerOpenapi(app);
   const renderer = new PageRenderer(await registerAssets(app), services.access);
   pages = renderer;
-  await app.register(
-    async (api) => {
-      // JSON is all that the API reads.
-      api.removeContentTypeParser('text/plain');
-      registerRunRoutes(api, services);
-      registerResultRoutes(api, services);
-      registerRunFactRoutes(api, services);
-      registerPictureRoutes(api, services);
-      registerEventsRoute(api, services);
-      registerWorkerRoutes(api, services);
-      api.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
-    },
-    { prefix: '/api/v1' },
-  );
+  await registerApi(app, services);
   await app.register(async (scope) => registerPages(scope, services, renderer));
   await registerQueueBoard(app, services);
   registerMetricsRoute(app, services.register);

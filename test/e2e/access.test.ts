@@ -1,7 +1,7 @@
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { findBrowser, launchBrowser, openPage } from '../support/browser.ts';
-import { startDashboard, type TestDashboard } from '../support/dashboard.ts';
+import { startDashboard, type TestDashboard } from '../support/dashboard-process.ts';
 import { titleNeeding } from '../support/needs.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { createWorkspace, type Workspace } from '../support/workspace.ts';

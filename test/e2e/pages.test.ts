@@ -13,7 +13,7 @@ import {
   PHONE,
 } from '../support/browser.ts';
 import { runCli, startCli, startWorker, type CliProcess } from '../support/cli.ts';
-import { startDashboard, type TestDashboard } from '../support/dashboard.ts';
+import { startDashboard, type TestDashboard } from '../support/dashboard-process.ts';
 import { titleNeeding } from '../support/needs.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { createTrainingWorkspace, trainArgs, type TrainingWorkspace } from '../support/training.ts';

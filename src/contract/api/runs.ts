@@ -24,15 +24,21 @@ export const runOverviewSchema = z.object({
   out: z.string(),
   createdAt: z.iso.datetime(),
   submittedBy: z.string().nullable(),
-  /** Images done so far, labelled or not; of a training run, images trained on; null before the run was looked at. */
-  items: count.nullable(),
-  /** Images in all; null as long as the source is being listed. */
-  total: count.nullable(),
+  items: count
+    .nullable()
+    .describe(
+      'Images done so far, labelled or not; of a training run, images trained on; null before the run was looked at.',
+    ),
+  total: count.nullable().describe('Images in all; null as long as the source is being listed.'),
   errors: count.nullable(),
-  /** 0 to 1. */
-  progress: z.number().min(0).max(1),
-  /** Over the last half minute while it runs, over the whole run when it is done; null where nothing is known. */
-  imagesPerSecond: z.number().nonnegative().nullable(),
+  progress: z.number().min(0).max(1).describe('0 to 1.'),
+  imagesPerSecond: z
+    .number()
+    .nonnegative()
+    .nullable()
+    .describe(
+      'Over the last half minute while it runs, over the whole run when it is done; null where nothing is known.',
+    ),
   etaSeconds: z.number().nonnegative().nullable(),
   finishedAt: z.iso.datetime().nullable(),
 });
@@ -41,30 +47,29 @@ export type RunOverview = z.infer<typeof runOverviewSchema>;
 export const listRunsQuerySchema = z.strictObject({
   kind: z.enum(RUN_KINDS).optional(),
   state: z.enum(RUN_STATES).optional(),
-  /** Part of an id, source, output or submitter, in any case. */
-  text: z.string().max(200).optional(),
+  text: z.string().max(200).optional().describe('Part of an id, source, output or submitter, in any case.'),
   limit: z.coerce.number().int().min(1).max(RUNS_PAGE_MAX).default(50),
-  /** `next` of the page before. */
-  cursor: runIdSchema.optional(),
+  cursor: runIdSchema.optional().describe('`next` of the page before.'),
 });
 export type ListRunsQuery = z.infer<typeof listRunsQuerySchema>;
+/** What a client may ask for. */
+export type ListRunsInput = Partial<ListRunsQuery>;
 
 export const runListSchema = z.object({
   runs: z.array(runOverviewSchema),
-  /** Cursor of the next page; null on the last. */
-  next: runIdSchema.nullable(),
-  /** Runs that match. */
-  matching: count,
-  /** Runs whose state is not known yet, so that a filter by state may miss them. */
-  pending: count,
+  next: runIdSchema.nullable().describe('Cursor of the next page; null on the last.'),
+  matching: count.describe('Runs that match.'),
+  pending: count.describe('Runs whose state is not known yet, so that a filter by state may miss them.'),
 });
 export type RunList = z.infer<typeof runListSchema>;
 
 /** Everything of a run that fits on one page. */
 export const runDetailSchema = z.object({
   overview: runOverviewSchema,
-  /** null where run.json cannot be read. */
-  document: runDocument.schema.omit({ model: true }).nullable(),
+  document: runDocument.schema
+    .omit({ model: true })
+    .nullable()
+    .describe('null where run.json cannot be read.'),
   model: z
     .object({ uri: z.string(), architecture: z.string(), classes: count, digest: z.string() })
     .nullable(),
@@ -72,32 +77,36 @@ export const runDetailSchema = z.object({
   shards: z.object({ planned: count, committed: count, planComplete: z.boolean() }).nullable(),
   errorsByCode: z.record(z.string(), count),
   stages: stageSecondsSchema.nullable(),
-  /** Complete generations of retried errors. */
-  generations: count,
-  /** What may be done to the run now. */
-  actions: z.array(z.enum(['cancel', 'resume', 'retry-failed'])),
+  generations: count.describe('Complete generations of retried errors.'),
+  actions: z.array(z.enum(['cancel', 'resume', 'retry-failed'])).describe('What may be done to the run now.'),
 });
 export type RunDetail = z.infer<typeof runDetailSchema>;
 
 export const submittedSchema = z.object({
   run: runIdSchema,
   out: z.string(),
-  /** False where the very same run existed, and was put on the queue again. */
-  created: z.boolean(),
+  created: z.boolean().describe('False where the very same run existed, and was put on the queue again.'),
 });
 export type Submitted = z.infer<typeof submittedSchema>;
 
 export const retryRequestSchema = z.strictObject({
-  /** Label the error items of a finished run again, in place of shards without a result. */
-  failed: z.boolean().default(false),
+  failed: z
+    .boolean()
+    .default(false)
+    .describe('Label the error items of a finished run again, in place of shards without a result.'),
   priority: z.number().int().min(0).max(PRIORITY_MAX).optional(),
 });
+
+export type RetryRequestInput = z.input<typeof retryRequestSchema>;
 
 /** What an action came to. */
 export const actionSchema = z.object({
   run: runIdSchema,
-  /** The run that is on the queue now: the same, or the nested run of a retry; null where nothing was left to do. */
-  enqueued: runIdSchema.nullable(),
+  enqueued: runIdSchema
+    .nullable()
+    .describe(
+      'The run that is on the queue now: the same, or the nested run of a retry; null where nothing was left to do.',
+    ),
   message: z.string(),
 });
 export type ActionAnswer = z.infer<typeof actionSchema>;
@@ -134,6 +143,8 @@ export const rowsQuerySchema = z.strictObject({
     .regex(/^\d{1,4}\.\d{1,8}\.\d{1,8}$/, 'expected the `next` of a page')
     .optional(),
 });
+
+export type RowsQueryInput = Partial<z.infer<typeof rowsQuerySchema>>;
 
 /** A page may hold fewer rows than were asked for; only `next: null` says that it is the last. */
 export const resultsPageSchema = z.object({

@@ -12,20 +12,29 @@ const GLOB_CHARS_MAX = 1_024;
 const SETTINGS_MAX = 100;
 export const CHECKPOINT_STEPS_MAX = 1_000_000_000;
 
-/** A path, `file://` or `s3://` location. */
-const location = z.string().trim().min(1).max(LOCATION_CHARS_MAX);
-const globs = z.array(z.string().min(1).max(GLOB_CHARS_MAX)).max(GLOBS_MAX).default([]);
+const location = z
+  .string()
+  .trim()
+  .min(1)
+  .max(LOCATION_CHARS_MAX)
+  .describe('A path, `file://` or `s3://` location.');
+const globs = z
+  .array(z.string().min(1).max(GLOB_CHARS_MAX))
+  .max(GLOBS_MAX)
+  .default([])
+  .describe('Globs on the key relative to the source.');
 const seed = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).default(0);
 const priority = (standard: number) => z.number().int().min(0).max(PRIORITY_MAX).default(standard);
 const crops = z.union([z.literal(1), z.literal(10)]).default(1);
 const batchSize = z.number().int().min(1).max(BATCH_SIZE_MAX).optional();
 const shardSize = z.number().int().min(1).max(SHARD_SIZE_MAX).default(1_000);
-/** Start another run, in a folder of its own below `out`, even where an equal one exists. */
-const fresh = z.boolean().default(false);
+const fresh = z
+  .boolean()
+  .default(false)
+  .describe('Start another run, in a folder of its own below `out`, even where an equal one exists.');
 
 const sourceFields = {
-  /** Folder, prefix, manifest (.csv, .jsonl, .parquet) or WebDataset tars. */
-  source: location,
+  source: location.describe('Folder, prefix, manifest (.csv, .jsonl, .parquet) or WebDataset tars.'),
   include: globs,
   exclude: globs,
   limit: z.number().int().min(1).max(Number.MAX_SAFE_INTEGER).optional(),
@@ -70,15 +79,16 @@ export const submitTrainSchema = z.strictObject({
   recipe: z.string().min(1).max(100).default('alexnet-2012'),
   epochs: z.number().int().min(1).max(EPOCHS_MAX).optional(),
   batchSize: z.number().int().min(1).max(BATCH_SIZE_TRAINING_MAX).optional(),
-  /** What differs from the recipe: `KEY=VALUE`. */
-  settings: z.array(z.string().min(3).max(1_024)).max(SETTINGS_MAX).default([]),
+  settings: z
+    .array(z.string().min(3).max(1_024))
+    .max(SETTINGS_MAX)
+    .default([])
+    .describe('What differs from the recipe: `KEY=VALUE`.'),
   seed,
-  /** Model file to start from. */
-  init: location.optional(),
+  init: location.optional().describe('Model file to start from.'),
   checkpointSteps: z.number().int().min(1).max(CHECKPOINT_STEPS_MAX).default(500),
   keepCheckpoints: z.number().int().min(0).max(EPOCHS_MAX).default(2),
-  /** Not before this time. */
-  at: z.iso.datetime({ offset: true }).optional(),
+  at: z.iso.datetime({ offset: true }).optional().describe('Not before this time.'),
   priority: priority(PRIORITY_DEFAULT.train),
   fresh,
 });
@@ -89,8 +99,7 @@ export const submitEvaluateSchema = z.strictObject({
   dataset: location,
   split: z.enum(SPLITS).default('val'),
   model: location,
-  /** Where it is left out: below IMAGEMILL_HOME. */
-  out: location.optional(),
+  out: location.optional().describe('Where it is left out: below IMAGEMILL_HOME.'),
   crops,
   batchSize,
   priority: priority(PRIORITY_DEFAULT.evaluate),

@@ -20,13 +20,12 @@ export type EpochFacts = z.infer<typeof epochFactsSchema>;
 
 /** How a training run goes. */
 export const trainingSchema = z.object({
-  /** Epochs of the recipe, and steps of one epoch where that is known. */
-  epochs: z.number().int().positive(),
-  stepsPerEpoch: z.number().int().positive().nullable(),
+  epochs: z.number().int().positive().describe('Epochs of the recipe.'),
+  stepsPerEpoch: z.number().int().positive().nullable().describe('null before the first is known.'),
   done: z.array(epochFactsSchema),
-  /** Thinned to CURVE_POINTS_MAX, ascending. */
-  steps: z.array(stepMetricsSchema),
-  /** What the epoch in progress last reported; null where none is. */
-  latest: trainProgressSchema.nullable(),
+  steps: z.array(stepMetricsSchema).describe(`At most ${CURVE_POINTS_MAX}, evenly spaced, ascending.`),
+  latest: trainProgressSchema
+    .nullable()
+    .describe('What the epoch in progress last reported; null where none is.'),
 });
 export type Training = z.infer<typeof trainingSchema>;

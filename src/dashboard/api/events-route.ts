@@ -5,7 +5,7 @@ import { runIdSchema } from '../../contract/ids.ts';
 import { ImagemillError } from '../../contract/errors.ts';
 import type { SentEvent } from '../live/live-hub.ts';
 import type { Services } from '../services.ts';
-import { PROBLEMS } from './openapi.ts';
+import { eventStreamSchema, operation, PROBLEMS } from './openapi.ts';
 
 /** Event streams that are open at a time. */
 export const WATCHERS_MAX = 1_000;
@@ -27,14 +27,15 @@ export function registerEventsRoute(app: FastifyInstance, services: Services): v
       // A HEAD would stay open, and listen, like a GET.
       exposeHeadRoute: false,
       schema: {
-        summary: 'What happens, as server-sent events',
-        description: 'Each `data` is a LiveEvent. With `run` only those of one run.',
+        ...operation('watchEvents', 'events', 'What happens, as server-sent events'),
+        description:
+          'Each `data` is a LiveEvent as JSON, and its `event` the type of it. With `run` only those of one run. A client that comes back with `last-event-id` is told what it missed, or `reset`.',
         querystring: z.strictObject({ run: runIdSchema.optional() }),
         headers: z.object({ 'last-event-id': z.string().max(100).optional() }),
         response: {
           200: {
             description: 'A stream that does not end.',
-            content: { 'text/event-stream': { schema: z.string() } },
+            content: { 'text/event-stream': { schema: eventStreamSchema } },
           },
           ...PROBLEMS,
         },

@@ -12,7 +12,7 @@ import { withinBudget } from '../runs/within-budget.ts';
 import { errorsPage, resultsPage } from '../runs/rows-page.ts';
 import { readTraining } from '../runs/training.ts';
 import type { Services } from '../services.ts';
-import { PROBLEMS } from './openapi.ts';
+import { answer, operation, PROBLEMS } from './openapi.ts';
 import { runParams } from './runs-routes.ts';
 
 const CONTENT_TYPES: Record<PartFormat, string> = {
@@ -30,10 +30,10 @@ export function registerResultRoutes(app: FastifyInstance, services: Services): 
     '/runs/:run/results',
     {
       schema: {
-        summary: 'Committed rows of a run that labels images',
+        ...operation('listResults', 'results', 'Committed rows of a run that labels images'),
         params: runParams,
         querystring: rowsQuerySchema,
-        response: { 200: resultsPageSchema, ...PROBLEMS },
+        response: { 200: answer('A page of rows.', resultsPageSchema), ...PROBLEMS },
       },
     },
     async (request) => {
@@ -45,10 +45,10 @@ export function registerResultRoutes(app: FastifyInstance, services: Services): 
     '/runs/:run/errors',
     {
       schema: {
-        summary: 'Items that could not be labelled',
+        ...operation('listErrors', 'results', 'Items that could not be labelled'),
         params: runParams,
         querystring: rowsQuerySchema,
-        response: { 200: errorsPageSchema, ...PROBLEMS },
+        response: { 200: answer('A page of rows.', errorsPageSchema), ...PROBLEMS },
       },
     },
     async (request) => {
@@ -62,10 +62,10 @@ export function registerResultRoutes(app: FastifyInstance, services: Services): 
     '/runs/:run/training',
     {
       schema: {
-        summary: 'Epochs and steps of a training run',
+        ...operation('getTraining', 'results', 'Epochs and steps of a training run'),
         params: runParams,
         querystring: noQuery,
-        response: { 200: trainingSchema, ...PROBLEMS },
+        response: { 200: answer('Curves and epochs.', trainingSchema), ...PROBLEMS },
       },
     },
     async (request) => {
@@ -79,17 +79,22 @@ export function registerResultRoutes(app: FastifyInstance, services: Services): 
 
 function registerDownloads(app: FastifyInstance, { catalogue, resolver }: Services): void {
   const routes = app.withTypeProvider<ZodTypeProvider>();
-  const file = (summary: string) => ({
-    summary,
+  const file = (operationId: string, summary: string, types: readonly string[]) => ({
+    ...operation(operationId, 'results', summary),
     querystring: noQuery,
-    produces: Object.values(CONTENT_TYPES),
-    response: { 200: z.any().describe('The file, streamed'), ...PROBLEMS },
+    response: {
+      200: {
+        description: 'The file, streamed.',
+        content: Object.fromEntries(types.map((type) => [type, { schema: z.any() }])),
+      },
+      ...PROBLEMS,
+    },
   });
   routes.get(
     '/runs/:run/download/results.:format',
     {
       schema: {
-        ...file('All committed rows as one file'),
+        ...file('downloadResults', 'All committed rows as one file', Object.values(CONTENT_TYPES)),
         params: runParams.extend({ format: z.enum(PART_FORMATS) }),
       },
       exposeHeadRoute: false,
@@ -108,7 +113,10 @@ function registerDownloads(app: FastifyInstance, { catalogue, resolver }: Servic
   routes.get(
     '/runs/:run/download/errors.jsonl',
     {
-      schema: { ...file('All error rows as one file'), params: runParams },
+      schema: {
+        ...file('downloadErrors', 'All error rows as one file', [CONTENT_TYPES.jsonl]),
+        params: runParams,
+      },
       // A HEAD would read the whole file to throw it away.
       exposeHeadRoute: false,
     },

@@ -16,7 +16,7 @@ import { cancel, resume, retryFailed } from '../runs/act-on-run.ts';
 import { runDetail, shardMap } from '../runs/run-detail.ts';
 import { submitRun } from '../runs/submit-run.ts';
 import type { Services } from '../services.ts';
-import { PROBLEMS } from './openapi.ts';
+import { answer, operation, PROBLEMS } from './openapi.ts';
 
 export const runParams = z.strictObject({ run: runIdSchema });
 const noQuery = z.strictObject({});
@@ -30,9 +30,9 @@ export function registerRunRoutes(app: FastifyInstance, services: Services): voi
     '/runs',
     {
       schema: {
-        summary: 'Runs, newest first',
+        ...operation('listRuns', 'runs', 'Runs, newest first'),
         querystring: listRunsQuerySchema,
-        response: { 200: runListSchema, ...PROBLEMS },
+        response: { 200: answer('A page of runs.', runListSchema), ...PROBLEMS },
       },
     },
     (request) => catalogue.list(request.query),
@@ -41,13 +41,17 @@ export function registerRunRoutes(app: FastifyInstance, services: Services): voi
     '/runs',
     {
       schema: {
-        summary: 'Submits a run and puts it on the queue',
+        ...operation('submitRun', 'runs', 'Submits a run and puts it on the queue'),
         description:
           'The same request at the same `out` is the same run. With the header `idempotency-key` a request counts once for a day, also with `fresh`.',
         querystring: noQuery,
         headers: z.object({ 'idempotency-key': z.string().max(255).optional() }),
         body: submitRunSchema,
-        response: { 200: submittedSchema, 201: submittedSchema, ...PROBLEMS },
+        response: {
+          200: answer('The very same run was there already.', submittedSchema),
+          201: answer('The run was created; `location` says where it is.', submittedSchema),
+          ...PROBLEMS,
+        },
       },
     },
     async (request, reply) => {
@@ -66,10 +70,14 @@ export function registerRunRoutes(app: FastifyInstance, services: Services): voi
     '/runs/:run',
     {
       schema: {
-        summary: 'A run: its document, progress and failure, and what may be done to it',
+        ...operation(
+          'getRun',
+          'runs',
+          'A run: its document, progress and failure, and what may be done to it',
+        ),
         params: runParams,
         querystring: noQuery,
-        response: { 200: runDetailSchema, ...PROBLEMS },
+        response: { 200: answer('The run.', runDetailSchema), ...PROBLEMS },
       },
     },
     async (request) => runDetail(await catalogue.get(request.params.run)),
@@ -78,10 +86,10 @@ export function registerRunRoutes(app: FastifyInstance, services: Services): voi
     '/runs/:run/shards',
     {
       schema: {
-        summary: 'One character per shard',
+        ...operation('getShardMap', 'runs', 'One character per shard'),
         params: runParams,
         querystring: noQuery,
-        response: { 200: shardMapSchema, ...PROBLEMS },
+        response: { 200: answer('The map.', shardMapSchema), ...PROBLEMS },
       },
     },
     async (request) => shardMap(await catalogue.get(request.params.run)),
@@ -89,11 +97,11 @@ export function registerRunRoutes(app: FastifyInstance, services: Services): voi
   registerActions(app, services);
 }
 
-const action = (summary: string) => ({
-  summary,
+const action = (operationId: string, summary: string) => ({
+  ...operation(operationId, 'actions', summary),
   params: runParams,
   querystring: noQuery,
-  response: { 200: actionSchema, ...PROBLEMS },
+  response: { 200: answer('What the action came to.', actionSchema), ...PROBLEMS },
 });
 
 function registerActions(app: FastifyInstance, services: Services): void {
@@ -102,7 +110,12 @@ function registerActions(app: FastifyInstance, services: Services): void {
   const emptyBody = z.strictObject({}).nullish();
   routes.post(
     '/runs/:run/cancel',
-    { schema: { ...action('Stops a run within a batch; what is committed stays'), body: emptyBody } },
+    {
+      schema: {
+        ...action('cancelRun', 'Stops a run within a batch; what is committed stays'),
+        body: emptyBody,
+      },
+    },
     async (request) => {
       request.log.info({ run: request.params.run, by: request.identity?.name }, 'cancel');
       return cancel(await catalogue.get(request.params.run), services);
@@ -110,7 +123,7 @@ function registerActions(app: FastifyInstance, services: Services): void {
   );
   routes.post(
     '/runs/:run/resume',
-    { schema: { ...action('Puts a run on the queue again from its ledger'), body: emptyBody } },
+    { schema: { ...action('resumeRun', 'Puts a run on the queue again from its ledger'), body: emptyBody } },
     async (request) => {
       request.log.info({ run: request.params.run, by: request.identity?.name }, 'resume');
       return resume(await catalogue.get(request.params.run), services);
@@ -120,12 +133,15 @@ function registerActions(app: FastifyInstance, services: Services): void {
     '/runs/:run/retry',
     {
       schema: {
-        ...action('Puts shards without a result on the queue again, or labels items with errors again'),
-        body: retryRequestSchema,
+        ...action(
+          'retryRun',
+          'Puts shards without a result on the queue again, or labels items with errors again',
+        ),
+        body: retryRequestSchema.nullish(),
       },
     },
     async (request) => {
-      const { failed, priority } = request.body;
+      const { failed = false, priority } = request.body ?? {};
       const submittedBy = request.identity?.name;
       request.log.info({ run: request.params.run, by: submittedBy, failed }, 'retry');
       const watched = await catalogue.get(request.params.run);

@@ -127,7 +127,7 @@ describe('a hub of live events', () => {
         const truth = new Map<string, number>();
         const shown = new Map<string, number>();
         let last = hub.position;
-        let stop: (() => void) | null = null;
+        let stop = null as (() => void) | null;
         const see = ({ id, data }: SentEvent) => {
           const event = JSON.parse(data) as LiveEvent;
           if (event.type !== 'committed') throw new Error(`unexpected ${event.type}`);

@@ -91,7 +91,7 @@ describe('pages of rows', () => {
         const all = itemsOf(more.items).map((item) => item.uri);
         const isLeft = (_: string, index: number) => brokenFor(index) > more.generations;
         const results = await walk(resultsPage, written, limit);
-        expect(results.toSorted()).toEqual(all.filter((...of) => !isLeft(...of)));
+        expect(results.toSorted()).toEqual(all.filter((uri, index) => !isLeft(uri, index)));
         expect((await walk(errorsPage, written, limit)).toSorted()).toEqual(all.filter(isLeft));
       }),
       { numRuns: 60 },
