@@ -26,6 +26,7 @@ import {
   submitTrainSchema,
 } from '../../contract/api/submit.ts';
 import { trainingSchema } from '../../contract/api/training.ts';
+import { fleetSchema } from '../../contract/api/workers.ts';
 import { tidyDocument } from './tidy-document.ts';
 
 /** Schemas that the document names, so that generated clients have names for them too. */
@@ -48,6 +49,7 @@ const NAMED_SCHEMAS = {
   ResultsPage: resultsPageSchema,
   ErrorsPage: errorsPageSchema,
   Training: trainingSchema,
+  Fleet: fleetSchema,
   LiveEvent: liveEventSchema,
 } as const;
 
@@ -91,6 +93,8 @@ const TAGS = {
   runs: 'Submitting runs, and looking at them.',
   actions: 'Steering a run.',
   results: 'What runs have brought forth.',
+  pictures: 'Images that runs read, and pictures of what they learned.',
+  workers: 'Who works, and what waits for them.',
   events: 'What happens, as it happens.',
 } as const;
 

@@ -8,7 +8,7 @@ import { requireKind } from '../catalogue/run-catalogue.ts';
 import type { WatchedRun } from '../catalogue/watched-run.ts';
 import type { Picture } from '../pictures/protocol.ts';
 import type { Services } from '../services.ts';
-import { PROBLEMS } from './openapi.ts';
+import { operation, PROBLEMS } from './openapi.ts';
 import { runParams } from './runs-routes.ts';
 
 const GENERATION_MAX = 9_999;
@@ -28,13 +28,14 @@ const whole = (least: number, most: number) =>
     .pipe(z.number().int().min(least).max(most));
 const indexParam = whole(0, 99_999_999);
 
-const picture = (summary: string) => ({
-  summary,
+const picture = (operationId: string, summary: string, type: Picture['contentType'] = 'image/png') => ({
+  ...operation(operationId, 'pictures', summary),
   querystring: noQuery,
-  produces: ['image/webp', 'image/png'],
-  response: { 200: z.any().describe('The picture'), ...PROBLEMS },
+  response: {
+    200: { description: 'The picture.', content: { [type]: { schema: z.any() } } },
+    ...PROBLEMS,
+  },
 });
-const asBytes = () => String;
 
 /** Pictures of what runs read and learned; an image that cannot be shown is a problem with its code. */
 export function registerPictureRoutes(app: FastifyInstance, services: Services): void {
@@ -44,14 +45,14 @@ export function registerPictureRoutes(app: FastifyInstance, services: Services):
     '/runs/:run/pictures/thumbnail/:generation/:shard/:index',
     {
       schema: {
-        ...picture('An image of the run, 160 pixels at most'),
+        ...picture('getThumbnail', 'An image of the run, 160 pixels at most', 'image/webp'),
         params: runParams.extend({
           generation: whole(0, GENERATION_MAX),
           shard: indexParam,
           index: indexParam,
         }),
       },
-      serializerCompiler: asBytes,
+      exposeHeadRoute: false,
     },
     async (request, reply) => {
       const { run, generation, shard, index } = request.params;
@@ -63,8 +64,8 @@ export function registerPictureRoutes(app: FastifyInstance, services: Services):
   routes.get(
     '/runs/:run/pictures/filters',
     {
-      schema: { ...picture("The first layer's filters of a training run"), params: runParams },
-      serializerCompiler: asBytes,
+      schema: { ...picture('getFilters', "The first layer's filters of a training run"), params: runParams },
+      exposeHeadRoute: false,
     },
     async (request, reply) => {
       const watched = await catalogue.get(request.params.run);
@@ -76,10 +77,10 @@ export function registerPictureRoutes(app: FastifyInstance, services: Services):
     '/runs/:run/pictures/minibatch/:epoch/:step',
     {
       schema: {
-        ...picture('The images of a training step as the network saw them'),
+        ...picture('getMinibatch', 'The images of a training step as the network saw them'),
         params: runParams.extend({ epoch: whole(1, EPOCHS_MAX), step: whole(0, STEP_MAX) }),
       },
-      serializerCompiler: asBytes,
+      exposeHeadRoute: false,
     },
     async (request, reply) => {
       const { run, epoch, step } = request.params;
@@ -96,8 +97,8 @@ function registerConfusion(app: FastifyInstance, { catalogue }: Services): void 
   app.withTypeProvider<ZodTypeProvider>().get(
     '/runs/:run/pictures/confusion',
     {
-      schema: { ...picture('The confusion matrix of an evaluation'), params: runParams },
-      serializerCompiler: asBytes,
+      schema: { ...picture('getConfusion', 'The confusion matrix of an evaluation'), params: runParams },
+      exposeHeadRoute: false,
     },
     async (request, reply) => {
       const watched = await catalogue.get(request.params.run);

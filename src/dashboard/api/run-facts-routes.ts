@@ -7,7 +7,7 @@ import { shardIndexSchema } from '../../contract/ids.ts';
 import { shardFacts } from '../runs/run-detail.ts';
 import { runLabels } from '../runs/run-labels.ts';
 import type { Services } from '../services.ts';
-import { PROBLEMS } from './openapi.ts';
+import { answer, operation, PROBLEMS } from './openapi.ts';
 import { runParams } from './runs-routes.ts';
 
 const noQuery = z.strictObject({});
@@ -25,10 +25,14 @@ export function registerRunFactRoutes(app: FastifyInstance, { catalogue }: Servi
     '/runs/:run/labels',
     {
       schema: {
-        summary: 'How often each class, how confident, and the least confident images',
+        ...operation(
+          'getLabels',
+          'results',
+          'How often each class, how confident, and the least confident images',
+        ),
         params: runParams,
         querystring: noQuery,
-        response: { 200: runLabelsSchema, ...PROBLEMS },
+        response: { 200: answer('Of the labels that are committed.', runLabelsSchema), ...PROBLEMS },
       },
     },
     async (request) => runLabels(await catalogue.get(request.params.run)),
@@ -37,10 +41,10 @@ export function registerRunFactRoutes(app: FastifyInstance, { catalogue }: Servi
     '/runs/:run/shards/:shard',
     {
       schema: {
-        summary: 'What is known of one shard',
+        ...operation('getShard', 'runs', 'What is known of one shard'),
         params: runParams.extend({ shard: shardParam }),
         querystring: noQuery,
-        response: { 200: shardFactsSchema, ...PROBLEMS },
+        response: { 200: answer('The shard.', shardFactsSchema), ...PROBLEMS },
       },
     },
     async (request) => {

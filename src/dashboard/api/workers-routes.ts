@@ -3,7 +3,7 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { fleetSchema } from '../../contract/api/workers.ts';
 import type { Services } from '../services.ts';
-import { PROBLEMS } from './openapi.ts';
+import { answer, operation, PROBLEMS } from './openapi.ts';
 
 /** Who works, and what waits for them. */
 export function registerWorkerRoutes(app: FastifyInstance, { fleet }: Services): void {
@@ -11,9 +11,9 @@ export function registerWorkerRoutes(app: FastifyInstance, { fleet }: Services):
     '/workers',
     {
       schema: {
-        summary: 'Workers with what they do, and the queues they serve',
+        ...operation('getFleet', 'workers', 'Workers with what they do, and the queues they serve'),
         querystring: z.strictObject({}),
-        response: { 200: fleetSchema, ...PROBLEMS },
+        response: { 200: answer('Workers and queues.', fleetSchema), ...PROBLEMS },
       },
     },
     () => fleet.read(),
