@@ -125,7 +125,7 @@ describe.skipIf(!hasBrowser)(titleNeeding('Chromium', hasBrowser, 'pages in a br
       ['evaluate', workspace.dataset, '--model', model, '--out', join(workspace.folder, 'evaluation')],
       env,
     );
-    const paths = ['/runs', '/workers', '/nowhere']
+    const paths = ['/runs', '/workers', '/errors', '/nowhere']
       .concat(['classify', 'prepare', 'train', 'evaluate'].map((kind) => `/submit/${kind}`))
       .concat(
         await Promise.all(

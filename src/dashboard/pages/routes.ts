@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { listRunsQuerySchema } from '../../contract/api/runs.ts';
 import { mayActAs } from '../access/access-policy.ts';
 import type { Services } from '../services.ts';
+import { errorsPage } from './errors-page.ts';
 import { acceptForms } from './form-body.ts';
 import type { PageRenderer } from './render.ts';
 import { registerRunPages } from './run/run-routes.ts';
@@ -21,6 +22,9 @@ export function registerPages(app: FastifyInstance, services: Services, pages: P
   registerSubmitForms(app, services, pages, services.idempotency);
   registerRunPages(app, services, pages);
   app.get('/submit', { schema: HIDDEN }, (_request, reply) => reply.redirect('/submit/classify'));
+  app.get('/errors', { schema: HIDDEN }, (request, reply) =>
+    pages.send(request, reply, { title: 'Errors', body: errorsPage() }),
+  );
   app.get('/', { schema: HIDDEN }, (_request, reply) => reply.redirect('/runs'));
   app
     .withTypeProvider<ZodTypeProvider>()
