@@ -24,6 +24,7 @@ describe('the page of a run', () => {
       fc.property(fc.constantFrom(...RUN_KINDS), text, (kind, text) => {
         const made = pageOf(dataOf(kind, () => text));
         expect(structureOf(made)).toEqual(structureOf(pageOf(dataOf(kind, () => 'plain'))));
+        // oxlint-disable-next-line no-control-regex
         expect(made).not.toMatch(/[\u202a-\u202e\u2066-\u2069\u0000-\u0008]/);
       }),
       { numRuns: 60 },
