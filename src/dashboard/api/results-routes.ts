@@ -55,7 +55,8 @@ export function registerResultRoutes(app: FastifyInstance, services: Services): 
       const watched = await catalogue.get(request.params.run);
       const document = await watched.document();
       await withinBudget(watched.refreshWhole());
-      return errorsPage(document, watched.ledger, resolver, request.query, watched.commits.commits);
+      const { ledger, commits, isWholeRead } = watched;
+      return errorsPage(document, ledger, resolver, request.query, commits.commits, isWholeRead);
     },
   );
   routes.get(

@@ -15,6 +15,8 @@ interface Place {
   readonly row: number;
 }
 
+type KnownCommits = ReadonlyMap<number, Pick<Commit, 'items' | 'labelled'>>;
+
 const START: Place = { ledger: 0, shard: 0, row: 0 };
 /** Shards that one request looks into: of ten thousand shards without an error the errors are looked for in pieces. */
 const SHARDS_PER_PAGE = 256;
@@ -48,6 +50,7 @@ export async function resultsPage(
 /**
  * A page of the error rows that are left.
  * @param known commits of the run itself that have been read before: those without errors are passed over
+ * @param isComplete whether these are all that count, so that none need be listed
  * @throws ImagemillError USAGE where the run does not read images
  */
 export async function errorsPage(
@@ -55,7 +58,8 @@ export async function errorsPage(
   ledger: RunLedger,
   resolver: StoreResolver,
   { cursor, limit }: { cursor?: string | undefined; limit: number },
-  known: ReadonlyMap<number, Pick<Commit, 'items' | 'labelled'>> = new Map(),
+  known: KnownCommits = new Map(),
+  isComplete = false,
 ): Promise<ErrorsPage> {
   if (!isShardedRun(run)) throw wrongKind('a run that reads images', run);
   const ledgers = await resultLedgers(ledger, resolver);
@@ -63,9 +67,10 @@ export async function errorsPage(
   const place = cursor === undefined ? { ...START, ledger: ledgers.length - 1 } : parsePlace(cursor);
   // Whoever began with the errors of one generation goes on with them, though the next may be there by now.
   const generation = ledgers.slice(0, place.ledger + 1);
+  const isOwn = place.ledger === 0;
   const isWhole = (shard: number) => {
     const commit = known.get(shard);
-    return place.ledger === 0 && commit !== undefined && commit.items === commit.labelled;
+    return isOwn && commit !== undefined && commit.items === commit.labelled;
   };
   return page(
     generation,
@@ -74,7 +79,17 @@ export async function errorsPage(
     async (ledger, { errors }) =>
       errors === null ? [] : parseErrorRows(await ledger.store.get(errors.key), errors.key),
     isWhole,
+    isOwn && isComplete ? (_, from) => knownFrom(known, from) : committedFrom,
   );
+}
+
+/** Shards in order. */
+type ShardsFrom = (ledger: RunLedger, from: number) => AsyncIterable<number> | Iterable<number>;
+
+const committedFrom: ShardsFrom = (ledger, from) => ledger.committedShards(from);
+
+function knownFrom(known: KnownCommits, from: number): number[] {
+  return [...known.keys()].filter((shard) => shard >= from).sort((a, b) => a - b);
 }
 
 async function page<R>(
@@ -83,13 +98,14 @@ async function page<R>(
   limit: number,
   read: (ledger: RunLedger, commit: Commit) => Promise<R[]>,
   isPassedOver: (shard: number) => boolean = () => false,
+  shardsFrom = committedFrom,
 ): Promise<{ rows: R[]; next: string | null }> {
   const rows: R[] = [];
   let looked = 0;
   for (const [place, ledger] of ledgers.entries()) {
     if (place < from.ledger) continue;
     const begins = place === from.ledger ? from : START;
-    for await (const shard of ledger.committedShards(begins.shard)) {
+    for await (const shard of shardsFrom(ledger, begins.shard)) {
       if (isPassedOver(shard)) continue;
       if (looked === SHARDS_PER_PAGE) return { rows, next: `${place}.${shard}.0` };
       looked += 1;

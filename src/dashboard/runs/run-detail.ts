@@ -23,7 +23,7 @@ export async function runDetail(watched: WatchedRun): Promise<RunDetail> {
     errorsByCode: summary?.errorsByCode ?? { ...commits.errorsByCode },
     stages: watched.entry.kind === 'train' ? null : (summary?.stages ?? { ...commits.stages }),
     generations: summary?.generations ?? 0,
-    actions: actionsFor(watched, isNested(document) ? 0 : (summary?.errors ?? 0)),
+    actions: actionsFor(watched, summary?.errors ?? 0),
   };
 }
 
@@ -88,11 +88,6 @@ async function readDocument(watched: WatchedRun): Promise<Run | null> {
     if (error instanceof ImagemillError) return null;
     throw error;
   }
-}
-
-/** Of a generation; what it leaves is retried by the next one of the same run. */
-function isNested(document: Run | null): boolean {
-  return document?.spec.kind === 'classify' && document.spec.retryOf !== undefined;
 }
 
 function withoutModel({ model: _model, ...document }: Run): RunDetail['document'] {

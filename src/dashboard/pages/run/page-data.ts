@@ -109,7 +109,9 @@ async function readErrorRows(
   if (!isShardedRun(run)) return null;
   const { commits, labelled, items } = watched.commits;
   if (watched.isWholeRead && items === labelled) return { rows: [], next: null };
-  return errorsPage(run, watched.ledger, resolver, { cursor, limit: ERROR_ROWS }, commits);
+  const query = { cursor, limit: ERROR_ROWS };
+  // The rows are those of the counts beside them: of the commits that were read so far.
+  return errorsPage(run, watched.ledger, resolver, query, commits, commits.size > 0);
 }
 
 /** @param cells one character per shard, as the map of a run has them */

@@ -116,7 +116,7 @@ function sourceFacts({ include, exclude, limit }: Extract<RunSpec, { kind: 'clas
 export function linksPanel(detail: RunDetail, family: RunFamily): Html {
   const { document, overview } = detail;
   const submit = document === null ? [] : [submitCommand(document.spec, overview.out)];
-  const lines = [...oversightCommands(detail), ...submit].filter(({ length }) => length <= COMMAND_CHARS_MAX);
+  const lines = [...oversightCommands(detail), ...submit].map(shownCommand);
   return html`<section class="panel">
     <h2>From a shell</h2>
     <ul class="commands">
@@ -129,6 +129,11 @@ export function linksPanel(detail: RunDetail, family: RunFamily): Html {
       <li><a href="/api/v1/runs/${overview.run}">This run as JSON</a></li>
     </ul>
   </section>`;
+}
+
+/** Half a command would do something else. */
+function shownCommand(line: string): string {
+  return line.length <= COMMAND_CHARS_MAX ? line : '# too long to show: see run.json';
 }
 
 function queuesOf(kind: RunDetail['overview']['kind']): string[] {
