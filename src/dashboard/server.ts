@@ -57,6 +57,7 @@ export interface DashboardOptions {
 
 export interface Dashboard {
   readonly app: FastifyInstance;
+  readonly hub: LiveHub;
   /** @returns the address it listens at. @throws ImagemillError USAGE where the port is taken */
   listen(host: string, port: number): Promise<string>;
   close(): Promise<void>;
@@ -98,6 +99,7 @@ export async function createDashboard(options: DashboardOptions): Promise<Dashbo
   const sweeping = discardKeys(idempotency, logger);
   return {
     app,
+    hub,
     listen: (host, port) => listen(app, host, port),
     close: async () => {
       clearInterval(sweeping);

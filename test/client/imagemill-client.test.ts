@@ -50,10 +50,10 @@ function client(replies: readonly (() => Reply)[], more: Partial<ClientOptions> 
 
 /** Lets pauses pass until a promise is settled. */
 async function settled<T>(promise: Promise<T>): Promise<T> {
-  let isSettled = false;
-  const end = () => void (isSettled = true);
+  const state = { isSettled: false };
+  const end = () => void (state.isSettled = true);
   promise.then(end, end);
-  for (let turn = 0; turn < 1_000 && !isSettled; turn += 1) await vi.advanceTimersByTimeAsync(100);
+  for (let turn = 0; turn < 1_000 && !state.isSettled; turn += 1) await vi.advanceTimersByTimeAsync(100);
   return promise;
 }
 

@@ -38,17 +38,23 @@ export interface Counted {
 
 /** Stores in memory that count what is asked of them, and fail where a test wants it. */
 export function countedMemory(): Counted {
-  const plain = createStoreResolver({
-    s3: {
-      region: 'x',
-      pathStyle: true,
-      checksums: 'when-required',
-      attempts: 1,
-      connections: 1,
-      connectTimeoutMs: 1,
-      idleTimeoutMs: 1,
-    },
-  });
+  return counted(
+    createStoreResolver({
+      s3: {
+        region: 'x',
+        pathStyle: true,
+        checksums: 'when-required',
+        attempts: 1,
+        connections: 1,
+        connectTimeoutMs: 1,
+        idleTimeoutMs: 1,
+      },
+    }),
+  );
+}
+
+/** The stores of a resolver, with a look at what is asked of them. */
+export function counted(plain: StoreResolver): Counted {
   const calls = { get: 0, head: 0, list: 0, put: 0 };
   const counted: Counted = {
     calls,

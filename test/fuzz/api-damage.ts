@@ -211,6 +211,8 @@ export function applied(request: FuzzedRequest, kind: Damage): FuzzedRequest {
       return { ...request, headers: [...request.headers, kind.header] };
     case 'method':
       return { ...request, method: kind.method };
+    default:
+      return request;
   }
 }
 

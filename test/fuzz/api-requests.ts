@@ -55,7 +55,7 @@ export class RequestArbitraries {
     if (pattern !== undefined) return fc.stringMatching(new RegExp(pattern, 'u'));
     if (format === 'date-time')
       return fc.date({ noInvalidDate: true, max: new Date('9999-01-01') }).map((date) => date.toISOString());
-    return this.#plain(schema, type as string | undefined, name);
+    return this.#plain(schema, type, name);
   }
 
   #plain(schema: Schema, type: string | undefined, name: string): fc.Arbitrary<unknown> {
@@ -125,7 +125,7 @@ function assemble(operation: NamedOperation, values: Record<string, unknown>, va
   const headers: [string, string][] = [];
   let path = operation.path;
   for (const { name, in: place } of operation.parameters ?? []) {
-    const given = values[name];
+    const given = values[name] as string | number | boolean | undefined;
     if (given === undefined) continue;
     if (place === 'path') path = path.replace(`{${name}}`, encodeURIComponent(String(given)));
     else if (place === 'query') query.append(name, String(given));

@@ -3,7 +3,6 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
-import type { Item } from '../../src/contract/item.ts';
 import { planDocument } from '../../src/contract/ledger.ts';
 import { runIndexEntry, sourceOfRun, type Run } from '../../src/contract/run.ts';
 import { RunLedger } from '../../src/storage/run-ledger.ts';
@@ -88,10 +87,7 @@ async function writeRun(state: (typeof STATES)[number], number: number, ledger: 
     return train;
   }
   if (state === 'done') {
-    const items = Array.from(
-      { length: ITEMS },
-      (_, index) => ({ uri: `memory://source/${index}.png` }) as Item,
-    );
+    const items = Array.from({ length: ITEMS }, (_, index) => ({ uri: `memory://source/${index}.png` }));
     await writeDoneRun(ledger, run, items, ({ uri }) => uri.includes('3'));
     return run;
   }

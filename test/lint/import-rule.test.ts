@@ -26,6 +26,12 @@ const REFUSED: Record<string, string> = {
   'src/workers/a.ts': '../producer/plan-run.ts',
   'src/workers/b.ts': 'ioredis',
   'src/commands/a.ts': 'bullmq',
+  'src/client/a.ts': 'zod',
+  'src/client/b.ts': '../storage/resolver.ts',
+  'src/client/c.ts': '../contract/errors.ts',
+  'src/dashboard/browser/a.ts': '../pages/markup.ts',
+  'src/dashboard/browser/b.ts': '../../storage/resolver.ts',
+  'src/dashboard/browser/c.ts': 'zod',
 };
 const ALLOWED: Record<string, string> = {
   'src/contract/ok.ts': 'zod',
@@ -36,6 +42,7 @@ const ALLOWED: Record<string, string> = {
   'src/pipeline/engine/onnxruntime/ok.ts': 'onnxruntime-node',
   'src/workers/ok.ts': 'bullmq',
   'src/commands/ok.ts': '../workers/worker.ts',
+  'src/dashboard/browser/ok.ts': '../../contract/api/events.ts',
 };
 
 it('the linter enforces who may import whom', () => {

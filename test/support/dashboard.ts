@@ -1,4 +1,5 @@
 import type { AccessMode } from '../../src/dashboard/access/access-policy.ts';
+import type { LiveHub } from '../../src/dashboard/live/live-hub.ts';
 import { createDashboard, type Dashboard } from '../../src/dashboard/server.ts';
 import { Queues } from '../../src/queue/queues.ts';
 import { WorkerRegistry } from '../../src/queue/worker-registry.ts';
@@ -14,6 +15,7 @@ export const TOKENS = { kind: 'token', operator: OPERATOR_TOKEN, viewer: VIEWER_
 export interface TestDashboard {
   readonly address: string;
   readonly dashboard: Dashboard;
+  readonly hub: LiveHub;
   readonly queues: Queues;
   readonly index: RunIndex;
   readonly resolver: StoreResolver;
@@ -28,6 +30,8 @@ export interface TestDashboardOptions {
   readonly locations?: readonly string[] | null;
   readonly resolver?: StoreResolver;
   readonly logger?: Logger;
+  /** 0 unless given: any that is free. */
+  readonly port?: number;
 }
 
 /** Stores on this machine, without a service. */
@@ -65,10 +69,11 @@ export async function startTestDashboard(options: TestDashboardOptions): Promise
     batchSize: 8,
     logger: options.logger ?? createLogger('silent'),
   });
-  const address = await dashboard.listen('127.0.0.1', 0);
+  const address = await dashboard.listen('127.0.0.1', options.port ?? 0);
   return {
     address,
     dashboard,
+    hub: dashboard.hub,
     queues,
     index,
     resolver,

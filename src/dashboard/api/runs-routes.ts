@@ -23,20 +23,15 @@ const noQuery = z.strictObject({});
 
 /** Lists, submits, shows and steers runs. */
 export function registerRunRoutes(app: FastifyInstance, services: Services): void {
-  const routes = app.withTypeProvider<ZodTypeProvider>();
-  const { catalogue, idempotency } = services;
+  registerSubmission(app, services);
+  registerReading(app, services);
+  registerActions(app, services);
+}
 
-  routes.get(
-    '/runs',
-    {
-      schema: {
-        ...operation('listRuns', 'runs', 'Runs, newest first'),
-        querystring: listRunsQuerySchema,
-        response: { 200: answer('A page of runs.', runListSchema), ...PROBLEMS },
-      },
-    },
-    (request) => catalogue.list(request.query),
-  );
+function registerSubmission(app: FastifyInstance, services: Services): void {
+  const routes = app.withTypeProvider<ZodTypeProvider>();
+  const { idempotency } = services;
+
   routes.post(
     '/runs',
     {
@@ -66,6 +61,21 @@ export function registerRunRoutes(app: FastifyInstance, services: Services): voi
         .send(answer);
     },
   );
+}
+
+function registerReading(app: FastifyInstance, { catalogue }: Services): void {
+  const routes = app.withTypeProvider<ZodTypeProvider>();
+  routes.get(
+    '/runs',
+    {
+      schema: {
+        ...operation('listRuns', 'runs', 'Runs, newest first'),
+        querystring: listRunsQuerySchema,
+        response: { 200: answer('A page of runs.', runListSchema), ...PROBLEMS },
+      },
+    },
+    (request) => catalogue.list(request.query),
+  );
   routes.get(
     '/runs/:run',
     {
@@ -94,7 +104,6 @@ export function registerRunRoutes(app: FastifyInstance, services: Services): voi
     },
     async (request) => shardMap(await catalogue.get(request.params.run)),
   );
-  registerActions(app, services);
 }
 
 const action = (operationId: string, summary: string) => ({

@@ -161,17 +161,18 @@ export class RunCatalogue {
     await Promise.all(
       wanted.map(async (id) => {
         const entry = await this.#find(id);
-        if (entry !== null) {
-          this.#add(entry);
-          return;
-        }
-        this.#told.delete(id);
-        this.#strangers.delete(id);
-        this.#strangers.set(id, now);
-        const [oldest] = this.#strangers.keys();
-        if (this.#strangers.size > NOTED_MAX && oldest !== undefined) this.#strangers.delete(oldest);
+        if (entry === null) this.#noteStranger(id, now);
+        else this.#add(entry);
       }),
     );
+  }
+
+  #noteStranger(id: string, nowMs: number): void {
+    this.#told.delete(id);
+    this.#strangers.delete(id);
+    this.#strangers.set(id, nowMs);
+    const [oldest] = this.#strangers.keys();
+    if (this.#strangers.size > NOTED_MAX && oldest !== undefined) this.#strangers.delete(oldest);
   }
 
   /** What is read again now: runs that events told of, then those that were not looked at for longest. */

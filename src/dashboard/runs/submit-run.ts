@@ -70,7 +70,7 @@ function create(
   if (request.kind === 'train') {
     return submitTrain({ ...request, ...submission, settings: settingsOf(request) }, resolver, index);
   }
-  const out = request.out ?? services.home.uriOf(`evaluations/${identity.run}/`);
+  const out = request.out ?? services.home.uriOf(`evaluations/${identity.run}`);
   const batchSize = request.batchSize ?? services.batchSize;
   return submitEvaluate({ ...request, ...submission, out, batchSize }, resolver, index);
 }

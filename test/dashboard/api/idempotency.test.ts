@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { Submitted } from '../../../src/contract/api/runs.ts';
 import { ImagemillError } from '../../../src/contract/errors.ts';
 import { Idempotency } from '../../../src/dashboard/api/idempotency.ts';
@@ -58,7 +58,7 @@ describe('a request with a key', () => {
       return new Promise<Submitted>(() => {});
     });
     void never;
-    while (began === undefined) await Promise.resolve();
+    await vi.waitUntil(() => began !== undefined);
     await dashboard().once('key', { a: 1 }, work);
     expect(identities).toEqual([began]);
   });

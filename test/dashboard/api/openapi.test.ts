@@ -40,7 +40,7 @@ describe('the description of the API', () => {
     for (const { path, parameters = [] } of operations) {
       const inPath = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
       const described = parameters.filter((parameter) => parameter.in === 'path');
-      expect(described.map(({ name }) => name).toSorted(), path).toEqual(inPath.toSorted());
+      expect(new Set(described.map(({ name }) => name)), path).toEqual(new Set(inPath));
       expect(described.every(({ required }) => required === true)).toBe(true);
     }
   });

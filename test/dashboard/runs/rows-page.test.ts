@@ -11,8 +11,7 @@ import { writeDoneRun } from '../../support/labelled-run.ts';
 import { countedMemory, runId } from '../support.ts';
 
 const uri = (index: number) => `memory://source/${String(index).padStart(5, '0')}.png`;
-const itemsOf = (count: number): Item[] =>
-  Array.from({ length: count }, (_, index) => ({ uri: uri(index) }) as Item);
+const itemsOf = (count: number): Item[] => Array.from({ length: count }, (_, index) => ({ uri: uri(index) }));
 
 interface Story {
   readonly items: number;
