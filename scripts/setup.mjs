@@ -12,6 +12,7 @@ export function setUp(needs = {}) {
   if (!process.env.REDIS_URL || needs.tests) requireRedisServer(needs.tests === true);
   if (needs.tests) tryInstall(['radosgw', 'ceph-mon', 'ceph-osd'], 'radosgw');
   if (needs.tests) tryInstall(['prometheus'], 'promtool');
+  if (needs.tests) tryInstall(['chromium', 'fonts-dejavu-core'], 'chromium');
   if (needs.tests) tryDocker();
 }
 
