@@ -200,7 +200,7 @@ export class WatchedRun {
     if (this.#summary !== null) return { items: this.#summary.items, errors: this.#summary.errors };
     if (this.#trainSummary !== null) return { items: this.#trainSummary.items, errors: 0 };
     if (this.entry.kind === 'train') return this.#trained();
-    if (!this.isLive && this.commits.commits.size === 0) return null;
+    if (!this.isLive && !this.commits.isListed) return null;
     let [items, errors] = [this.commits.items, this.commits.items - this.commits.labelled];
     for (const [shard, progress] of this.active) {
       if (this.commits.commits.has(shard)) continue;
