@@ -19,6 +19,19 @@ const START: Place = { ledger: 0, shard: 0, row: 0 };
 /** Shards that one request looks into: of ten thousand shards without an error the errors are looked for in pieces. */
 const SHARDS_PER_PAGE = 256;
 
+/** What is known of the commits of the run itself without asking the store. */
+export interface KnownCommits {
+  readonly commits: ReadonlyMap<number, Pick<Commit, 'items' | 'labelled'>>;
+  /** Whether these are all, so that every shard from 0 on has one. */
+  readonly isComplete: boolean;
+}
+
+const NOTHING_KNOWN: KnownCommits = { commits: new Map(), isComplete: false };
+
+function* numbers(from: number, to: number): Generator<number> {
+  for (let number = from; number < to; number += 1) yield number;
+}
+
 function parsePlace(cursor: string | undefined): Place {
   if (cursor === undefined) return START;
   const [ledger = 0, shard = 0, row = 0] = cursor.split('.').map(Number);
@@ -34,6 +47,7 @@ export async function resultsPage(
   ledger: RunLedger,
   resolver: StoreResolver,
   { cursor, limit }: { cursor?: string | undefined; limit: number },
+  known: KnownCommits = NOTHING_KNOWN,
 ): Promise<ResultsPage> {
   if (!isLabelRun(run)) throw wrongKind('a run that labels images', run);
   const read = async (ledger: RunLedger, { part }: Commit) => {
@@ -42,7 +56,7 @@ export async function resultsPage(
       rows.push(...batch);
     return rows.map(({ embedding: _embedding, ...row }) => row);
   };
-  return page(await resultLedgers(ledger, resolver), parsePlace(cursor), limit, read);
+  return page(await resultLedgers(ledger, resolver), parsePlace(cursor), limit, read, { known });
 }
 
 /**
@@ -55,7 +69,7 @@ export async function errorsPage(
   ledger: RunLedger,
   resolver: StoreResolver,
   { cursor, limit }: { cursor?: string | undefined; limit: number },
-  known: ReadonlyMap<number, Pick<Commit, 'items' | 'labelled'>> = new Map(),
+  known: KnownCommits = NOTHING_KNOWN,
 ): Promise<ErrorsPage> {
   if (!isShardedRun(run)) throw wrongKind('a run that reads images', run);
   const ledgers = await resultLedgers(ledger, resolver);
@@ -64,7 +78,7 @@ export async function errorsPage(
   // Whoever began with the errors of one generation goes on with them, though the next may be there by now.
   const generation = ledgers.slice(0, place.ledger + 1);
   const isWhole = (shard: number) => {
-    const commit = known.get(shard);
+    const commit = known.commits.get(shard);
     return place.ledger === 0 && commit !== undefined && commit.items === commit.labelled;
   };
   return page(
@@ -73,7 +87,7 @@ export async function errorsPage(
     limit,
     async (ledger, { errors }) =>
       errors === null ? [] : parseErrorRows(await ledger.store.get(errors.key), errors.key),
-    isWhole,
+    { known, isPassedOver: isWhole },
   );
 }
 
@@ -82,14 +96,19 @@ async function page<R>(
   from: Place,
   limit: number,
   read: (ledger: RunLedger, commit: Commit) => Promise<R[]>,
-  isPassedOver: (shard: number) => boolean = () => false,
+  options: { known: KnownCommits; isPassedOver?: (shard: number) => boolean },
 ): Promise<{ rows: R[]; next: string | null }> {
+  const { known, isPassedOver = () => false } = options;
   const rows: R[] = [];
   let looked = 0;
   for (const [place, ledger] of ledgers.entries()) {
     if (place < from.ledger) continue;
     const begins = place === from.ledger ? from : START;
-    for await (const shard of ledger.committedShards(begins.shard)) {
+    const shards =
+      place === 0 && known.isComplete
+        ? numbers(begins.shard, known.commits.size)
+        : ledger.committedShards(begins.shard);
+    for await (const shard of shards) {
       if (isPassedOver(shard)) continue;
       if (looked === SHARDS_PER_PAGE) return { rows, next: `${place}.${shard}.0` };
       looked += 1;
