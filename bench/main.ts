@@ -1,6 +1,7 @@
 /** Entry of the benchmarks; `scripts/bench.mjs` sets the machine up first. */
 import { parseArgs } from 'node:util';
 import { benchClassify } from './classify.ts';
+import { benchDashboard } from './dashboard.ts';
 import { benchMemory } from './memory.ts';
 import { benchMnist } from './mnist.ts';
 import { benchPlan } from './plan.ts';
@@ -12,6 +13,8 @@ const DEFAULT_IMAGES = {
   plan: 1_000_000,
   train: 640,
   mnist: 60_000,
+  /** Runs. */
+  dashboard: 10_000,
 } as const;
 const TRAIN_BATCH_SIZE = 64;
 type Benchmark = keyof typeof DEFAULT_IMAGES;
@@ -52,6 +55,7 @@ async function main(): Promise<void> {
     const steps = Math.max(1, Math.floor(images / TRAIN_BATCH_SIZE));
     await benchTrain({ steps, repetitions, skipPeers: values['skip-peers'], cli });
   } else if (name === 'mnist') await benchMnist({ cli });
+  else if (name === 'dashboard') await benchDashboard({ runs: images, cli });
   else if (name === 'memory') await benchMemory({ images, cli });
   else await benchPlan({ keys: images });
 }

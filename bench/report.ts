@@ -25,7 +25,7 @@ export function row(label: string, values: readonly (string | number)[]): string
 export interface Check {
   readonly name: string;
   readonly value: number;
-  readonly unit: '×' | '%' | 'ms' | 's' | 'MB';
+  readonly unit: '×' | '%' | 'ms' | 's' | 'MB' | 'KB';
   readonly target: Target;
 }
 

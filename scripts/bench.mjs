@@ -1,4 +1,4 @@
-// `npm run bench:classify`, and `node scripts/bench.mjs classify|memory|plan|train|mnist`: sets the machine up, builds, and runs one
+// `npm run bench:classify`, and `node scripts/bench.mjs classify|dashboard|memory|plan|train|mnist`: sets the machine up, builds, and runs one
 // benchmark. See docs/benchmarks.md.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, statSync } from 'node:fs';

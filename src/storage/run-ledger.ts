@@ -15,13 +15,16 @@ import {
   type Shard,
   type Summary,
 } from '../contract/ledger.ts';
+import { shardName } from '../contract/ids.ts';
 import { runDocument, type Run, type RunState } from '../contract/run.ts';
 import { ledgerKeys, shardOfKey } from './ledger-keys.ts';
-import type { ObjectStore } from './object-store.ts';
+import type { ListOptions, ObjectStore } from './object-store.ts';
 import type { z } from 'zod';
 
 /** Commits read at a time when a whole run is read. */
 const READ_CONCURRENCY = 32;
+/** Shards whose names have six digits, and sort as their numbers do. */
+const SIX_DIGITS_MAX = 999_999;
 
 /**
  * A run's directory in the object store, which is the truth about the run: see the contract for each document.
@@ -123,12 +126,19 @@ export class RunLedger {
   }
 
   async *#indices(prefix: string, from: number): AsyncIterable<number> {
-    for await (const page of this.store.list(prefix)) {
+    for await (const page of this.store.list(prefix, await this.#startOf(prefix, from))) {
       for (const { key } of page) {
         const shard = shardOfKey(key);
         if (shard !== null && shard >= from) yield shard;
       }
     }
+  }
+
+  /** Where a listing may begin: names of shards beyond the first million have more digits, and sort among the others. */
+  async #startOf(prefix: string, from: number): Promise<ListOptions> {
+    if (from === 0 || from > SIX_DIGITS_MAX) return {};
+    if ((await this.store.head(ledgerKeys.shard(SIX_DIGITS_MAX + 1))) !== null) return {};
+    return { startAfter: `${prefix}${shardName(from - 1)}.json` };
   }
 
   #create<S extends z.ZodType>(key: string, type: DocumentType<S>, value: z.input<S>): Promise<boolean> {

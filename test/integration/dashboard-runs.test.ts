@@ -135,7 +135,7 @@ describe('a run of every kind', { timeout: 180_000 }, () => {
     const { run } = await submitted({ kind: 'evaluate', dataset: prepared.out, model });
     expect((await collect(mill.results(run))).length).toBeGreaterThan(0);
     expect((await mill.listRuns({ kind: 'evaluate' })).runs.map((each) => each.run)).toEqual([run]);
-    await expect(mill.listResults(trained.run)).rejects.toMatchObject({ status: 400, code: 'USAGE' });
+    await expect(mill.listResults(trained.run)).rejects.toMatchObject({ status: 404, code: 'RUN_NOT_FOUND' });
     await expect(mill.getTraining(run)).rejects.toMatchObject({ status: 404 });
   });
 });

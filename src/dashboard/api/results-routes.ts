@@ -21,6 +21,8 @@ const CONTENT_TYPES: Record<PartFormat, string> = {
   csv: 'text/csv; charset=utf-8',
 };
 const noQuery = z.strictObject({});
+const LABELLING = ['classify', 'evaluate'] as const;
+const READING_IMAGES = [...LABELLING, 'prepare'] as const;
 
 /** What runs have brought forth: rows, errors, curves; page by page, or as a file. */
 export function registerResultRoutes(app: FastifyInstance, services: Services): void {
@@ -38,7 +40,15 @@ export function registerResultRoutes(app: FastifyInstance, services: Services): 
     },
     async (request) => {
       const watched = await catalogue.get(request.params.run);
-      return resultsPage(await watched.document(), watched.ledger, resolver, request.query);
+      requireKind(watched, LABELLING);
+      await withinBudget(watched.refreshWhole());
+      return resultsPage(
+        await watched.document(),
+        watched.ledger,
+        resolver,
+        request.query,
+        watched.knownCommits,
+      );
     },
   );
   routes.get(
@@ -53,10 +63,10 @@ export function registerResultRoutes(app: FastifyInstance, services: Services): 
     },
     async (request) => {
       const watched = await catalogue.get(request.params.run);
+      requireKind(watched, READING_IMAGES);
       const document = await watched.document();
       await withinBudget(watched.refreshWhole());
-      const { ledger, commits, isWholeRead } = watched;
-      return errorsPage(document, ledger, resolver, request.query, commits.commits, isWholeRead);
+      return errorsPage(document, watched.ledger, resolver, request.query, watched.knownCommits);
     },
   );
   routes.get(
@@ -103,6 +113,7 @@ function registerDownloads(app: FastifyInstance, { catalogue, resolver }: Servic
     async (request, reply) => {
       const { run: id, format } = request.params;
       const watched = await catalogue.get(id);
+      requireKind(watched, LABELLING);
       const ledgers = await resultLedgers(watched.ledger, resolver);
       const bytes = resultBytes(ledgers, await watched.document(), format);
       return reply
@@ -123,6 +134,7 @@ function registerDownloads(app: FastifyInstance, { catalogue, resolver }: Servic
     },
     async (request, reply) => {
       const watched = await catalogue.get(request.params.run);
+      requireKind(watched, READING_IMAGES);
       const ledgers = await resultLedgers(watched.ledger, resolver);
       const bytes = errorBytes(ledgers, await watched.document());
       return reply

@@ -5,6 +5,8 @@ import { retriedDirectory } from '../../storage/generations.ts';
 import type { StoreResolver } from '../../storage/object-store.ts';
 import type { RunIndex } from '../../storage/run-index.ts';
 import type { Logger } from '../../telemetry/logger.ts';
+import { refreshIntervalMs } from './refresh-interval.ts';
+import { Strangers } from './strangers.ts';
 import { WatchedRun } from './watched-run.ts';
 
 /** Runs kept in memory; older ones are found by their id, but not listed. */
@@ -13,22 +15,18 @@ const RUNS_LISTED_MAX = 100_000;
 const RUNS_UNLISTED_MAX = 100;
 const READ_CONCURRENCY = 32;
 const TICK_MS = 1_000;
+/** Between two rounds where one was not enough: after a start with ten thousand runs, say. */
+const BUSY_TICK_MS = 50;
 const INDEX_INTERVAL_MS = 2_000;
 /** A clock that is behind makes an id that sorts before the newest: the whole index is listed now and then. */
 const WHOLE_INDEX_INTERVAL_MS = 60_000;
-/** A live run whose events are lost is read again after this. */
-const LIVE_INTERVAL_MS = 5_000;
-/** Failed runs may be resumed by others; the longer one lies still, the less often it is looked at. */
-const STOPPED_INTERVAL_MS = 30_000;
-const STOPPED_INTERVAL_MAX_MS = 600_000;
 /** Runs read again in one round, and how many of them because of an event: the others must get their turn too. */
 const REFRESHES_PER_TICK = 256;
 const TOLD_REFRESHES_PER_TICK = 192;
 /** Runs looked up in one round since an event names them and nobody knows them. */
 const LOOKUPS_PER_TICK = 32;
-/** How long a run that is not in the index is not looked for again: others may share the queue, and not the index. */
-const STRANGER_INTERVAL_MS = 30_000;
-const NOTED_MAX = 100_000;
+/** Runs that events tell of between two rounds. */
+const TOLD_MAX = 100_000;
 
 export interface CatalogueOptions {
   readonly index: RunIndex;
@@ -55,14 +53,16 @@ export class RunCatalogue {
   /** Ids, newest first, once they are sorted. */
   readonly #order: string[] = [];
   #isSorted = true;
+  /** Whether more runs are due than one round reads. */
+  #isBehind = false;
+  #isClosed = false;
   #timer: NodeJS.Timeout | null = null;
   #ticking: Promise<void> | null = null;
   #indexReadAtMs = -Infinity;
   #wholeIndexReadAtMs = -Infinity;
   /** Runs that an event told of. */
   readonly #told = new Set<string>();
-  /** Runs that an event told of and that are not in the index, by when they were looked for. */
-  readonly #strangers = new Map<string, number>();
+  readonly #strangers = new Strangers();
   /** Listed runs by their directory: whoever retries another's errors changes what that one shows. */
   readonly #byDirectory = new Map<string, string>();
 
@@ -74,11 +74,20 @@ export class RunCatalogue {
   /** Reads the index, then goes on in the background. */
   async start(): Promise<void> {
     await this.readIndex();
-    this.#timer = setInterval(() => void this.tick(), TICK_MS);
+    this.#scheduleTick();
+  }
+
+  #scheduleTick(): void {
+    if (this.#isClosed) return;
+    this.#timer = setTimeout(
+      () => void this.tick().then(() => this.#scheduleTick()),
+      this.#isBehind ? BUSY_TICK_MS : TICK_MS,
+    );
   }
 
   async close(): Promise<void> {
-    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#isClosed = true;
+    if (this.#timer !== null) clearTimeout(this.#timer);
     await this.#ticking;
   }
 
@@ -101,7 +110,7 @@ export class RunCatalogue {
 
   /** Says that something has happened to a run; it is read again soon. A run nobody has heard of is looked up. */
   touch(run: string): void {
-    if (this.#told.size < NOTED_MAX) this.#told.add(run);
+    if (this.#told.size < TOLD_MAX) this.#told.add(run);
   }
 
   list(query: ListRunsQuery): RunList {
@@ -155,24 +164,19 @@ export class RunCatalogue {
     const wanted: string[] = [];
     for (const id of this.#told) {
       if (this.known(id) !== null) continue;
-      if (now - (this.#strangers.get(id) ?? -Infinity) < STRANGER_INTERVAL_MS) this.#told.delete(id);
+      if (this.#strangers.isOne(id, now)) this.#told.delete(id);
       else if (wanted.length < LOOKUPS_PER_TICK) wanted.push(id);
     }
     await Promise.all(
       wanted.map(async (id) => {
         const entry = await this.#find(id);
-        if (entry === null) this.#noteStranger(id, now);
-        else this.#add(entry);
+        if (entry !== null) this.#add(entry);
+        else {
+          this.#told.delete(id);
+          this.#strangers.note(id, now);
+        }
       }),
     );
-  }
-
-  #noteStranger(id: string, nowMs: number): void {
-    this.#told.delete(id);
-    this.#strangers.delete(id);
-    this.#strangers.set(id, nowMs);
-    const [oldest] = this.#strangers.keys();
-    if (this.#strangers.size > NOTED_MAX && oldest !== undefined) this.#strangers.delete(oldest);
   }
 
   /** What is read again now: runs that events told of, then those that were not looked at for longest. */
@@ -194,7 +198,9 @@ export class RunCatalogue {
     others.sort((a, b) =>
       a.refreshedAtMs < b.refreshedAtMs ? -1 : a.refreshedAtMs > b.refreshedAtMs ? 1 : 0,
     );
-    return [...told, ...others.slice(0, REFRESHES_PER_TICK - told.length)];
+    const room = REFRESHES_PER_TICK - told.length;
+    this.#isBehind = others.length > room;
+    return [...told, ...others.slice(0, room)];
   }
 
   async #refresh(runs: readonly WatchedRun[]): Promise<void> {
@@ -279,15 +285,6 @@ export class RunCatalogue {
     this.#options.onForget?.(oldest);
     return true;
   }
-}
-
-/** How long what was read of a run is good for, unless an event tells otherwise. */
-function refreshIntervalMs({ state, unchangedReads, commits }: WatchedRun): number {
-  if (state === 'done') return Infinity;
-  if (state !== 'planning' && state !== 'running') {
-    return Math.min(STOPPED_INTERVAL_MAX_MS, STOPPED_INTERVAL_MS * 2 ** Math.min(unchangedReads, 10));
-  }
-  return commits.isBehind ? 0 : LIVE_INTERVAL_MS;
 }
 
 /** @throws ImagemillError RUN_NOT_FOUND where the run is none of its kind */

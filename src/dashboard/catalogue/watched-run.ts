@@ -30,7 +30,11 @@ export class WatchedRun {
   readonly failedShards = new Set<number>();
   readonly #now: () => number;
   readonly #rate = new RateWindow();
-  #run: Run | null = null;
+  /** A document is larger than all the rest, and there are many runs: it is read again where nobody holds it. */
+  #document: WeakRef<Run> | null = null;
+  #isOwn = false;
+  /** Of a training run: images per step. */
+  #batchSize: number | null = null;
   #summary: MergedSummary | null = null;
   #trainSummary: TrainSummary | null = null;
   #refreshing: Promise<void> | null = null;
@@ -84,9 +88,10 @@ export class WatchedRun {
     return this.plan !== null && this.commits.commits.size >= this.plan.shards;
   }
 
-  /** run.json, read once. @throws ImagemillError RUN_NOT_FOUND, STORE_*, CONTRACT_* */
+  /** run.json. @throws ImagemillError RUN_NOT_FOUND, STORE_*, CONTRACT_* */
   async document(): Promise<Run> {
-    if (this.#run !== null) return this.#run;
+    const known = this.#document?.deref();
+    if (known !== undefined) return known;
     const found = await this.ledger.readRun();
     // Its directory was emptied and given to another run: what is there must not be shown, or cancelled, as this one.
     if (found.run !== this.entry.run) {
@@ -95,8 +100,16 @@ export class WatchedRun {
         `expected ${this.entry.run} at ${this.ledger.out}, found ${found.run}`,
       );
     }
-    this.#run = found;
+    this.#document = new WeakRef(found);
+    this.#isOwn = true;
+    if (found.spec.kind === 'train') this.#batchSize = found.spec.recipe.batchSize;
     return found;
+  }
+
+  /** What is known of its commits without asking the store again. */
+  get knownCommits(): { commits: CommitReader['commits']; isComplete: boolean } {
+    const { commits } = this.commits;
+    return { commits, isComplete: this.plan !== null && commits.size === this.plan.shards };
   }
 
   noteShard(shard: number, progress: ShardProgress): void {
@@ -146,7 +159,7 @@ export class WatchedRun {
 
   async #readLedger(): Promise<void> {
     const isTrain = this.entry.kind === 'train';
-    await this.document();
+    if (!this.#isOwn) await this.document();
     const wasFailed = this.state === 'failed';
     this.state = await this.ledger.state();
     this.plan ??= await this.ledger.findPlan();
@@ -211,15 +224,14 @@ export class WatchedRun {
   }
 
   #trained(): { items: number; errors: number } | null {
-    const run = this.#run;
     const committed = this.epochs.items;
-    if (this.latest === null || run?.spec.kind !== 'train') return { items: committed, errors: 0 };
+    if (this.latest === null || this.#batchSize === null) return { items: committed, errors: 0 };
     const { epochs } = this.epochs;
     const before = epochs
       .filter(({ epoch }) => epoch < (this.latest?.epoch ?? 0))
       .reduce((sum, { train }) => sum + train.items, 0);
     return {
-      items: Math.max(committed, before + this.latest.step * run.spec.recipe.batchSize),
+      items: Math.max(committed, before + this.latest.step * this.#batchSize),
       errors: 0,
     };
   }

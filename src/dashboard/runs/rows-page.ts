@@ -15,11 +15,22 @@ interface Place {
   readonly row: number;
 }
 
-type KnownCommits = ReadonlyMap<number, Pick<Commit, 'items' | 'labelled'>>;
-
 const START: Place = { ledger: 0, shard: 0, row: 0 };
 /** Shards that one request looks into: of ten thousand shards without an error the errors are looked for in pieces. */
 const SHARDS_PER_PAGE = 256;
+
+/** What is known of the commits of the run itself without asking the store. */
+export interface KnownCommits {
+  readonly commits: ReadonlyMap<number, Pick<Commit, 'items' | 'labelled'>>;
+  /** Whether these are all, so that every shard from 0 on has one. */
+  readonly isComplete: boolean;
+}
+
+const NOTHING_KNOWN: KnownCommits = { commits: new Map(), isComplete: false };
+
+function* numbers(from: number, to: number): Generator<number> {
+  for (let number = from; number < to; number += 1) yield number;
+}
 
 function parsePlace(cursor: string | undefined): Place {
   if (cursor === undefined) return START;
@@ -36,6 +47,7 @@ export async function resultsPage(
   ledger: RunLedger,
   resolver: StoreResolver,
   { cursor, limit }: { cursor?: string | undefined; limit: number },
+  known: KnownCommits = NOTHING_KNOWN,
 ): Promise<ResultsPage> {
   if (!isLabelRun(run)) throw wrongKind('a run that labels images', run);
   const read = async (ledger: RunLedger, { part }: Commit) => {
@@ -44,13 +56,12 @@ export async function resultsPage(
       rows.push(...batch);
     return rows.map(({ embedding: _embedding, ...row }) => row);
   };
-  return page(await resultLedgers(ledger, resolver), parsePlace(cursor), limit, read);
+  return page(await resultLedgers(ledger, resolver), parsePlace(cursor), limit, read, { known });
 }
 
 /**
  * A page of the error rows that are left.
  * @param known commits of the run itself that have been read before: those without errors are passed over
- * @param isComplete whether these are all that count, so that none need be listed
  * @throws ImagemillError USAGE where the run does not read images
  */
 export async function errorsPage(
@@ -58,8 +69,7 @@ export async function errorsPage(
   ledger: RunLedger,
   resolver: StoreResolver,
   { cursor, limit }: { cursor?: string | undefined; limit: number },
-  known: KnownCommits = new Map(),
-  isComplete = false,
+  known: KnownCommits = NOTHING_KNOWN,
 ): Promise<ErrorsPage> {
   if (!isShardedRun(run)) throw wrongKind('a run that reads images', run);
   const ledgers = await resultLedgers(ledger, resolver);
@@ -67,10 +77,9 @@ export async function errorsPage(
   const place = cursor === undefined ? { ...START, ledger: ledgers.length - 1 } : parsePlace(cursor);
   // Whoever began with the errors of one generation goes on with them, though the next may be there by now.
   const generation = ledgers.slice(0, place.ledger + 1);
-  const isOwn = place.ledger === 0;
   const isWhole = (shard: number) => {
-    const commit = known.get(shard);
-    return isOwn && commit !== undefined && commit.items === commit.labelled;
+    const commit = known.commits.get(shard);
+    return place.ledger === 0 && commit !== undefined && commit.items === commit.labelled;
   };
   return page(
     generation,
@@ -78,18 +87,8 @@ export async function errorsPage(
     limit,
     async (ledger, { errors }) =>
       errors === null ? [] : parseErrorRows(await ledger.store.get(errors.key), errors.key),
-    isWhole,
-    isOwn && isComplete ? (_, from) => knownFrom(known, from) : committedFrom,
+    { known, isPassedOver: isWhole },
   );
-}
-
-/** Shards in order. */
-type ShardsFrom = (ledger: RunLedger, from: number) => AsyncIterable<number> | Iterable<number>;
-
-const committedFrom: ShardsFrom = (ledger, from) => ledger.committedShards(from);
-
-function knownFrom(known: KnownCommits, from: number): number[] {
-  return [...known.keys()].filter((shard) => shard >= from).sort((a, b) => a - b);
 }
 
 async function page<R>(
@@ -97,15 +96,19 @@ async function page<R>(
   from: Place,
   limit: number,
   read: (ledger: RunLedger, commit: Commit) => Promise<R[]>,
-  isPassedOver: (shard: number) => boolean = () => false,
-  shardsFrom = committedFrom,
+  options: { known: KnownCommits; isPassedOver?: (shard: number) => boolean },
 ): Promise<{ rows: R[]; next: string | null }> {
+  const { known, isPassedOver = () => false } = options;
   const rows: R[] = [];
   let looked = 0;
   for (const [place, ledger] of ledgers.entries()) {
     if (place < from.ledger) continue;
     const begins = place === from.ledger ? from : START;
-    for await (const shard of shardsFrom(ledger, begins.shard)) {
+    const shards =
+      place === 0 && known.isComplete
+        ? numbers(begins.shard, known.commits.size)
+        : ledger.committedShards(begins.shard);
+    for await (const shard of shards) {
       if (isPassedOver(shard)) continue;
       if (looked === SHARDS_PER_PAGE) return { rows, next: `${place}.${shard}.0` };
       looked += 1;

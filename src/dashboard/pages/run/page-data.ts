@@ -107,11 +107,10 @@ async function readErrorRows(
 ): Promise<ErrorsPage | null> {
   const run = await watched.document();
   if (!isShardedRun(run)) return null;
-  const { commits, labelled, items } = watched.commits;
+  const { labelled, items } = watched.commits;
   if (watched.isWholeRead && items === labelled) return { rows: [], next: null };
   const query = { cursor, limit: ERROR_ROWS };
-  // The rows are those of the counts beside them: of the commits that were read so far.
-  return errorsPage(run, watched.ledger, resolver, query, commits, commits.size > 0);
+  return errorsPage(run, watched.ledger, resolver, query, watched.knownCommits);
 }
 
 /** @param cells one character per shard, as the map of a run has them */
