@@ -113,4 +113,26 @@ describe('summarise', () => {
       stages: { fetch: 2, decode: 4, compute: 6, write: 8 },
     });
   });
+
+  it('lists the shards from one on, of a run with more than a million as well', async () => {
+    const ledger = newLedger();
+    const shards = [0, 1, 5, 99_999, 999_999];
+    for (const shard of shards)
+      await ledger.store.put(`commits/${String(shard).padStart(6, '0')}.json`, new Uint8Array());
+    const from = async (shard: number) => {
+      const found: number[] = [];
+      for await (const each of ledger.committedShards(shard)) found.push(each);
+      return found.toSorted((a, b) => a - b);
+    };
+    expect(await from(0)).toEqual(shards);
+    expect(await from(1)).toEqual(shards.slice(1));
+    expect(await from(2)).toEqual(shards.slice(2));
+    expect(await from(999_999)).toEqual([999_999]);
+    expect(await from(1_000_000)).toEqual([]);
+    // Their names sort among those with six digits.
+    await ledger.store.put('shards/1000000.json', new Uint8Array());
+    await ledger.store.put('commits/1000000.json', new Uint8Array());
+    expect(await from(500_000)).toEqual([999_999, 1_000_000]);
+    expect(await from(1_000_000)).toEqual([1_000_000]);
+  });
 });

@@ -50,8 +50,8 @@ export class RunCatalogue {
   readonly #now: () => number;
   readonly #runs = new Map<string, WatchedRun>();
   readonly #unlisted = new Map<string, WatchedRun>();
-  /** Ids, newest first, once they are sorted. */
-  readonly #order: string[] = [];
+  /** Newest first, once they are sorted. */
+  readonly #order: WatchedRun[] = [];
   #isSorted = true;
   /** Whether more runs are due than one round reads. */
   #isBehind = false;
@@ -132,17 +132,10 @@ export class RunCatalogue {
     return { runs, next, matching, pending };
   }
 
-  #sortedOrder(): string[] {
-    if (!this.#isSorted) this.#order.sort((a, b) => (a < b ? 1 : -1));
+  #newestFirst(): readonly WatchedRun[] {
+    if (!this.#isSorted) this.#order.sort((a, b) => (a.entry.run < b.entry.run ? 1 : -1));
     this.#isSorted = true;
     return this.#order;
-  }
-
-  *#newestFirst(): Generator<WatchedRun> {
-    for (const id of this.#sortedOrder()) {
-      const run = this.#runs.get(id);
-      if (run !== undefined) yield run;
-    }
   }
 
   /** One round of the background work; a round that is still going on is waited for. */
@@ -227,8 +220,8 @@ export class RunCatalogue {
   async readIndex(): Promise<void> {
     const now = this.#now();
     const isWhole = now - this.#wholeIndexReadAtMs >= WHOLE_INDEX_INTERVAL_MS;
-    const [newest] = this.#sortedOrder();
-    const ids = await this.#options.index.ids(isWhole ? undefined : newest);
+    const [newest] = this.#newestFirst();
+    const ids = await this.#options.index.ids(isWhole ? undefined : newest?.entry.run);
     this.#indexReadAtMs = now;
     if (isWhole) this.#wholeIndexReadAtMs = now;
     const fresh = ids.slice(-this.#listedMax).filter((id) => !this.#runs.has(id));
@@ -270,19 +263,19 @@ export class RunCatalogue {
     this.#runs.set(entry.run, run);
     this.#byDirectory.set(run.ledger.out, entry.run);
     const last = this.#order.at(-1);
-    this.#order.push(entry.run);
-    if (last !== undefined && last < entry.run) this.#isSorted = false;
+    this.#order.push(run);
+    if (last !== undefined && last.entry.run < entry.run) this.#isSorted = false;
     return run;
   }
 
   /** Stops listing the oldest run. @returns false where that would be the one there is to be room for */
   #makeRoomFor(run: string): boolean {
-    const oldest = this.#sortedOrder().at(-1);
-    if (oldest === undefined || run < oldest) return false;
+    const oldest = this.#newestFirst().at(-1);
+    if (oldest === undefined || run < oldest.entry.run) return false;
     this.#order.pop();
-    this.#byDirectory.delete(this.#runs.get(oldest)?.ledger.out ?? '');
-    this.#runs.delete(oldest);
-    this.#options.onForget?.(oldest);
+    this.#byDirectory.delete(oldest.ledger.out);
+    this.#runs.delete(oldest.entry.run);
+    this.#options.onForget?.(oldest.entry.run);
     return true;
   }
 }

@@ -28,8 +28,12 @@ export interface KnownCommits {
 
 const NOTHING_KNOWN: KnownCommits = { commits: new Map(), isComplete: false };
 
-function* numbers(from: number, to: number): Generator<number> {
-  for (let number = from; number < to; number += 1) yield number;
+function* shardsBetween(
+  from: number,
+  to: number,
+  isPassedOver: (shard: number) => boolean,
+): Generator<number> {
+  for (let shard = from; shard < to; shard += 1) if (!isPassedOver(shard)) yield shard;
 }
 
 function parsePlace(cursor: string | undefined): Place {
@@ -106,7 +110,7 @@ async function page<R>(
     const begins = place === from.ledger ? from : START;
     const shards =
       place === 0 && known.isComplete
-        ? numbers(begins.shard, known.commits.size)
+        ? shardsBetween(begins.shard, known.commits.size, isPassedOver)
         : ledger.committedShards(begins.shard);
     for await (const shard of shards) {
       if (isPassedOver(shard)) continue;
