@@ -25,7 +25,7 @@ try {
 /** What pages load beside the scripts: nothing comes from another server. */
 function copyAssets(folder) {
   mkdirSync(`${folder}/vendor`, { recursive: true });
-  for (const name of ['style.css', 'icon.svg'])
+  for (const name of ['style.css', 'run.css', 'icon.svg'])
     copyFileSync(`${root}src/dashboard/browser/${name}`, `${folder}/${name}`);
   copyFileSync(`${root}node_modules/uplot/dist/uPlot.esm.js`, `${folder}/vendor/uplot.js`);
   copyFileSync(`${root}node_modules/uplot/dist/uPlot.min.css`, `${folder}/vendor/uplot.css`);

@@ -1,5 +1,5 @@
 // Makes a fresh machine ready, with nothing but Node's own modules: npm packages, redis-server, and for the tests a
-// real S3 server and a Docker engine. Every step is skipped where its result is there already.
+// real S3 server, Prometheus's tool and a Docker engine. Every step is skipped where its result is there already.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -11,6 +11,8 @@ export function setUp(needs = {}) {
   installPackages();
   if (!process.env.REDIS_URL || needs.tests) requireRedisServer(needs.tests === true);
   if (needs.tests) tryInstall(['radosgw', 'ceph-mon', 'ceph-osd'], 'radosgw');
+  if (needs.tests) tryInstall(['prometheus'], 'promtool');
+  if (needs.tests) tryInstall(['chromium', 'fonts-dejavu-core'], 'chromium');
   if (needs.tests) tryDocker();
 }
 

@@ -1,3 +1,4 @@
+import type { RunLabels } from '../contract/api/labels.ts';
 import type {
   ActionAnswer,
   ErrorsPage,
@@ -8,11 +9,13 @@ import type {
   RunDetail,
   RunList,
   RunOverview,
+  ShardFacts,
   ShardMap,
   Submitted,
 } from '../contract/api/runs.ts';
 import type { SubmitRunInput } from '../contract/api/submit.ts';
 import type { Training } from '../contract/api/training.ts';
+import type { Fleet } from '../contract/api/workers.ts';
 import type { PartFormat } from '../contract/rows.ts';
 import { Transport, type ClientOptions } from './transport.ts';
 import { watchEvents, type WatchedEvent, type WatchOptions } from './watch-events.ts';
@@ -78,6 +81,20 @@ export class ImagemillClient {
   /** One character per shard. */
   getShardMap(run: string, { signal }: CallOptions = {}): Promise<ShardMap> {
     return this.#get(pathOf(run, '/shards'), signal);
+  }
+
+  getShard(run: string, shard: number, { signal }: CallOptions = {}): Promise<ShardFacts> {
+    return this.#get(pathOf(run, `/shards/${shard}`), signal);
+  }
+
+  /** How often each class, how confident, and the least confident images, of what is committed. */
+  getLabels(run: string, { signal }: CallOptions = {}): Promise<RunLabels> {
+    return this.#get(pathOf(run, '/labels'), signal);
+  }
+
+  /** Who works, and what waits for them. */
+  getFleet({ signal }: CallOptions = {}): Promise<Fleet> {
+    return this.#get('/workers', signal);
   }
 
   /** Stops a run within a batch; what is committed stays. */

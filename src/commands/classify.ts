@@ -9,9 +9,11 @@ import { completeGeneration, readMergedSummary } from '../storage/generations.ts
 import type { RunLedger } from '../storage/run-ledger.ts';
 import { summarise } from '../storage/summarise-run.ts';
 import { printableLine } from '../telemetry/printable.ts';
+import type { OpenSpan } from '../telemetry/spans.ts';
 import type { Context } from './context.ts';
 import { describeRun, runReport } from './print.ts';
 import { ProgressLine } from './progress-line.ts';
+import { openSubmission } from './submission.ts';
 import { submittedByUser } from './submitted-by.ts';
 import { checkQueues, withQueues } from './with-queues.ts';
 
@@ -45,39 +47,48 @@ export async function classify(context: Context, source: string, options: Classi
       'expected REDIS_URL with --no-wait: without it the worker ends with this command',
     );
   }
-  const { run, ledger, created } = await submitClassify(
-    {
-      source: {
-        uri: source,
-        include: options.include,
-        exclude: options.exclude,
-        ...(options.limit === undefined ? {} : { limit: options.limit }),
-      },
-      model: options.model,
-      labels: options.labels,
-      out: options.out,
-      topK: options.topK,
-      crops: options.crops,
-      shardSize: options.shardSize,
-      batchSize: options.batchSize ?? context.settings.worker.batchSize,
-      format: options.format,
-      embeddings: options.embeddings,
-      fresh: options.new,
-      submittedBy: submittedByUser(),
-    },
-    context.resolver,
-    context.index,
+  const submission = openSubmission('classify');
+  const { run, ledger, created } = await submission.during(() =>
+    submitClassify(requestOf(context, source, options), context.resolver, context.index),
   );
   if (!created && !options.json) {
     context.stderr.write(`${run.run} is this very run: going on with it (--new starts another)\n`);
   }
-  return runToEnd(context, run, ledger, options);
+  return runToEnd(context, run, ledger, { ...options, submission });
+}
+
+function requestOf(
+  { settings }: Context,
+  source: string,
+  options: ClassifyOptions,
+): Parameters<typeof submitClassify>[0] {
+  return {
+    source: {
+      uri: source,
+      include: options.include,
+      exclude: options.exclude,
+      ...(options.limit === undefined ? {} : { limit: options.limit }),
+    },
+    model: options.model,
+    labels: options.labels,
+    out: options.out,
+    topK: options.topK,
+    crops: options.crops,
+    shardSize: options.shardSize,
+    batchSize: options.batchSize ?? settings.worker.batchSize,
+    format: options.format,
+    embeddings: options.embeddings,
+    fresh: options.new,
+    submittedBy: submittedByUser(),
+  };
 }
 
 export type RunOptions = Pick<ClassifyOptions, 'wait' | 'json' | 'device' | 'engine'> & {
   readonly priority?: number;
   /** Tells of the run, in place of how many images it labelled. @returns false where there is nothing to tell yet */
   readonly report?: (state: RunState) => Promise<boolean>;
+  /** The span of the submission that is under way; undefined where it begins here. */
+  readonly submission?: OpenSpan;
 };
 
 /** Puts a run on the queue, waits for its end unless told otherwise, and reports. @returns the exit code */
@@ -90,12 +101,14 @@ export async function runToEnd(
   const line = new ProgressLine(context.stderr);
   let state = await ledger.state();
   let failedReason: string | undefined;
+  const submission = options.submission ?? openSubmission(run.spec.kind);
+  submission.set({ 'imagemill.run': run.run });
   try {
     if (state !== 'done') {
       state = await withQueues(context, options, async (queues) => {
-        const planJob = await enqueueRun(ledger, run, queues, {
-          priority: options.priority ?? PRIORITY_DEFAULT[run.spec.kind],
-        });
+        const priority = options.priority ?? PRIORITY_DEFAULT[run.spec.kind];
+        const planJob = await submission.during(() => enqueueRun(ledger, run, queues, { priority }));
+        submission.end();
         if (!options.wait) return ledger.state();
         const before = await summarise(ledger, run);
         return followRun(
@@ -125,6 +138,7 @@ export async function runToEnd(
     return EXIT.interrupted;
   } finally {
     line.end();
+    submission.end();
   }
   return report(context, run, ledger, state, { ...options, failedReason });
 }

@@ -1,5 +1,6 @@
 import { readSettings, type Settings } from '../config/environment.ts';
 import { EXIT, type ImagemillError } from '../contract/errors.ts';
+import type { QueueTelemetry } from '../queue/telemetry.ts';
 import type { StoreResolver } from '../storage/object-store.ts';
 import { createStoreResolver } from '../storage/resolver.ts';
 import { RunIndex } from '../storage/run-index.ts';
@@ -9,6 +10,8 @@ import { printableStream } from '../telemetry/printable.ts';
 /** What every command works with. Built once per process. */
 export interface Context {
   readonly settings: Settings;
+  /** For processes that are started; everything else reads `settings`. */
+  readonly environment: NodeJS.ProcessEnv;
   readonly resolver: StoreResolver;
   readonly index: RunIndex;
   readonly logger: Logger;
@@ -18,6 +21,8 @@ export interface Context {
   /** Aborted by the first SIGINT or SIGTERM. */
   readonly interrupted: AbortSignal;
   readonly progress: CommandProgress;
+  /** Undefined while traces are off. */
+  readonly queueTelemetry?: QueueTelemetry | undefined;
 }
 
 export interface CommandProgress {
@@ -47,6 +52,7 @@ export function createContext(process: NodeJS.Process, progress: CommandProgress
   }
   return {
     settings,
+    environment: process.env,
     resolver,
     index: new RunIndex(resolver, settings.home),
     logger: createLogger(settings.logLevel),

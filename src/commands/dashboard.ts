@@ -4,6 +4,7 @@ import { accessMode, isLoopback } from '../dashboard/access/access-policy.ts';
 import { createDashboard, type Dashboard } from '../dashboard/server.ts';
 import { checkRedis } from '../queue/connection.ts';
 import { Queues, type QueueTarget } from '../queue/queues.ts';
+import { WorkerRegistry } from '../queue/worker-registry.ts';
 import type { Context } from './context.ts';
 import { sharedQueue } from './with-queues.ts';
 
@@ -62,6 +63,8 @@ export async function startDashboard(
   },
 ): Promise<RunningDashboard> {
   const queues = new Queues(target);
+  const workers = new WorkerRegistry(target);
+  const closeQueues = () => Promise.all([queues.close(), workers.close()]);
   let running: Dashboard | undefined;
   try {
     running = await createDashboard({
@@ -69,22 +72,24 @@ export async function startDashboard(
       index: context.index,
       homeUri: context.settings.home,
       queues,
+      workers,
       access: options.access,
       locations: locationsOf(options),
       batchSize: context.settings.worker.batchSize,
       logger: context.logger,
+      environment: context.environment,
     });
     const address = await running.listen(options.host, options.port);
     return {
       address,
       close: async () => {
         await running?.close();
-        await queues.close();
+        await closeQueues();
       },
     };
   } catch (error) {
     await running?.close();
-    await queues.close();
+    await closeQueues();
     throw error;
   }
 }

@@ -60,6 +60,16 @@ export function demo(context: Context, options: DemoOptions): Promise<number> {
  * broken files among them.
  */
 export async function runDemo(context: Context, options: DemoOptions): Promise<number> {
+  try {
+    return await goThrough(context, options);
+  } catch (error) {
+    // The step that was interrupted has said so.
+    if (context.interrupted.aborted) return EXIT.interrupted;
+    throw error;
+  }
+}
+
+async function goThrough(context: Context, options: DemoOptions): Promise<number> {
   const startedAtMs = performance.now();
   const folder = resolve(options.out);
   const say: Say = (line) => context.stderr.write(`${line}\n`);

@@ -8,6 +8,7 @@ import type { RunLedger } from '../storage/run-ledger.ts';
 import { runToEnd } from './classify.ts';
 import type { Context } from './context.ts';
 import { number, percent, textOf } from './print.ts';
+import { openSubmission } from './submission.ts';
 import { submittedByUser } from './submitted-by.ts';
 import { checkQueues } from './with-queues.ts';
 
@@ -29,21 +30,22 @@ export interface EvaluateOptions {
 /** `imagemill evaluate DATASET --model M`. @returns the exit code */
 export async function evaluate(context: Context, dataset: string, options: EvaluateOptions): Promise<number> {
   await checkQueues(context);
-  const { run, ledger } = await submitEvaluate(
-    {
-      dataset,
-      split: options.split,
-      model: options.model,
-      out: options.out ?? `${context.settings.home.replace(/\/$/, '')}/evaluations/${ulid()}/`,
-      crops: options.crops,
-      batchSize: options.batchSize ?? context.settings.worker.batchSize,
-      submittedBy: submittedByUser(),
-    },
-    context.resolver,
-    context.index,
+  const submission = openSubmission('evaluate');
+  const request = {
+    dataset,
+    split: options.split,
+    model: options.model,
+    out: options.out ?? `${context.settings.home.replace(/\/$/, '')}/evaluations/${ulid()}/`,
+    crops: options.crops,
+    batchSize: options.batchSize ?? context.settings.worker.batchSize,
+    submittedBy: submittedByUser(),
+  };
+  const { run, ledger } = await submission.during(() =>
+    submitEvaluate(request, context.resolver, context.index),
   );
   return runToEnd(context, run, ledger, {
     ...options,
+    submission,
     wait: true,
     report: (state) => reportEvaluation(context, ledger, state, options.json),
   });

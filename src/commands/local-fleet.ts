@@ -33,7 +33,11 @@ export async function withLocalFleet<R>(
   const redis = shared === null ? await startEmbeddedRedis() : null;
   const closers: (() => Promise<void>)[] = redis === null ? [] : [() => redis.stop()];
   try {
-    const target = shared ?? { redisUrl: redis?.url ?? '', prefix: context.settings.queuePrefix };
+    const target = shared ?? {
+      redisUrl: redis?.url ?? '',
+      prefix: context.settings.queuePrefix,
+      telemetry: context.queueTelemetry,
+    };
     await checkRedis(target, target.prefix);
     const worker = await startLocalWorker(context, target, options);
     closers.push(() => worker.close());

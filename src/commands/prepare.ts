@@ -12,6 +12,7 @@ import { printableLine } from '../telemetry/printable.ts';
 import { runToEnd } from './classify.ts';
 import type { Context } from './context.ts';
 import { duration, number, textOf } from './print.ts';
+import { openSubmission } from './submission.ts';
 import { submittedByUser } from './submitted-by.ts';
 import { checkQueues } from './with-queues.ts';
 
@@ -45,31 +46,32 @@ export async function prepare(context: Context, source: string, options: Prepare
       'expected REDIS_URL with --no-wait: without it the worker ends with this command',
     );
   }
-  const { run, ledger, created } = await submitPrepare(
-    {
-      source: {
-        uri: source,
-        include: options.include,
-        exclude: options.exclude,
-        ...(options.limit === undefined ? {} : { limit: options.limit }),
-      },
-      out: options.out,
-      shardSize: options.shardSize,
-      shortSide: options.shortSide,
-      encoding: options.format,
-      valFraction: options.valFraction,
-      seed: options.seed,
-      fresh: options.new,
-      submittedBy: submittedByUser(),
+  const submission = openSubmission('prepare');
+  const request = {
+    source: {
+      uri: source,
+      include: options.include,
+      exclude: options.exclude,
+      ...(options.limit === undefined ? {} : { limit: options.limit }),
     },
-    context.resolver,
-    context.index,
+    out: options.out,
+    shardSize: options.shardSize,
+    shortSide: options.shortSide,
+    encoding: options.format,
+    valFraction: options.valFraction,
+    seed: options.seed,
+    fresh: options.new,
+    submittedBy: submittedByUser(),
+  };
+  const { run, ledger, created } = await submission.during(() =>
+    submitPrepare(request, context.resolver, context.index),
   );
   if (!created && !options.json) {
     context.stderr.write(`${run.run} is this very run: going on with it (--new starts another)\n`);
   }
   return runToEnd(context, run, ledger, {
     ...options,
+    submission,
     report: () => reportPrepare(context, run, ledger, options),
   });
 }

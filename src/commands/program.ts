@@ -25,6 +25,7 @@ import {
 import { results } from './results.ts';
 import { addRecoveryCommands } from './recovery-commands.ts';
 import { runs, RUNS_SHOWN_MAX, status } from './runs.ts';
+import { runTraced } from './run-traced.ts';
 import { addTrainingCommands } from './training-commands.ts';
 import { dev, worker } from './worker.ts';
 
@@ -39,7 +40,7 @@ export function createProgram(
   progress: CommandProgress = { enqueued: false },
 ): Command {
   const run = async (handler: Handler): Promise<void> =>
-    onExit(await handler(createContext(process, progress)));
+    onExit(await runTraced(createContext(process, progress), handler));
   const program = new Command('imagemill')
     .description(
       'Labels image collections in object storage in bulk, as jobs on a Redis queue that GPU workers pull.',
@@ -147,7 +148,22 @@ function addServices(program: Command, run: (handler: Handler) => Promise<void>)
     .addOption(device())
     .addOption(engine())
     .option('--health-file <path>', 'write this file every 5 s while the worker lives and Redis answers')
-    .addHelpText('after', example('REDIS_URL=redis://queue:6379 imagemill worker --device cuda:0'))
+    .addOption(
+      integerOption(
+        '--metrics-port <n>',
+        'serve /metrics and /healthz on this port; off without it',
+        1,
+        65_535,
+      ),
+    )
+    .option('--metrics-host <address>', 'to listen on, with --metrics-port', '127.0.0.1')
+    .addHelpText(
+      'after',
+      example(
+        'REDIS_URL=redis://queue:6379 imagemill worker --device cuda:0',
+        'REDIS_URL=redis://queue:6379 imagemill worker --metrics-port 9464 --metrics-host 0.0.0.0',
+      ),
+    )
     .action((options) => run((context) => worker(context, options)));
   program
     .command('dashboard')

@@ -4,6 +4,7 @@ import type { RunOptions } from './classify.ts';
 import type { Context } from './context.ts';
 import { followRetry, reportRetried } from './follow-retry.ts';
 import { resume } from './resume.ts';
+import { openSubmission } from './submission.ts';
 import { submittedByUser } from './submitted-by.ts';
 import { checkQueues } from './with-queues.ts';
 
@@ -27,10 +28,12 @@ export async function retry(context: Context, reference: string, options: RetryO
   }
   const ledger = await context.index.open(reference);
   const run = await ledger.readRun();
-  const submitted = await submitRetry(run, ledger, context.resolver, context.index, new Date(), {
-    submittedBy: submittedByUser(),
-  });
-  if (submitted !== null) return followRetry(context, { run, ledger }, submitted, options);
+  const submission = openSubmission(run.spec.kind);
+  const submitted = await submission.during(() =>
+    submitRetry(run, ledger, context.resolver, context.index, new Date(), { submittedBy: submittedByUser() }),
+  );
+  if (submitted !== null) return followRetry(context, { run, ledger }, submitted, { ...options, submission });
+  submission.end();
   await reportRetried(context, { run, ledger }, { nested: null, json: options.json });
   return EXIT.done;
 }

@@ -14,9 +14,11 @@ import type { StoreResolver } from '../storage/object-store.ts';
 import type { RunLedger } from '../storage/run-ledger.ts';
 import { TrainingLedger } from '../storage/training-ledger.ts';
 import { printableLine } from '../telemetry/printable.ts';
+import type { OpenSpan } from '../telemetry/spans.ts';
 import type { Context } from './context.ts';
 import { percent } from './print.ts';
 import { ProgressLine } from './progress-line.ts';
+import { openSubmission } from './submission.ts';
 import { submittedByUser } from './submitted-by.ts';
 import { describeTrainRun, trainReport } from './train-report.ts';
 import { checkQueues, withQueues } from './with-queues.ts';
@@ -51,26 +53,26 @@ export async function train(context: Context, dataset: string, options: TrainOpt
     );
   }
   if (options.cron !== undefined) return schedule(context, dataset, options, options.cron);
-  const { run, ledger, created } = await submitTrain(
-    {
-      dataset,
-      out: options.out,
-      recipe: options.recipe,
-      settings: settingsOf(options),
-      seed: options.seed,
-      init: options.init,
-      checkpointSteps: options.checkpointSteps,
-      keepCheckpoints: options.keepCheckpoints,
-      fresh: options.new,
-      submittedBy: submittedByUser(),
-    },
-    context.resolver,
-    context.index,
+  const submission = openSubmission('train');
+  const request = {
+    dataset,
+    out: options.out,
+    recipe: options.recipe,
+    settings: settingsOf(options),
+    seed: options.seed,
+    init: options.init,
+    checkpointSteps: options.checkpointSteps,
+    keepCheckpoints: options.keepCheckpoints,
+    fresh: options.new,
+    submittedBy: submittedByUser(),
+  };
+  const { run, ledger, created } = await submission.during(() =>
+    submitTrain(request, context.resolver, context.index),
   );
   if (!created && !options.json) {
     context.stderr.write(`${run.run} is this very run: going on with it (--new starts another)\n`);
   }
-  return trainToEnd(context, asTrainRun(run), ledger, options);
+  return trainToEnd(context, asTrainRun(run), ledger, { ...options, submission });
 }
 
 /**
@@ -136,7 +138,10 @@ export function settingsOf({
   ];
 }
 
-export type FollowOptions = Pick<TrainOptions, 'wait' | 'json' | 'device' | 'engine' | 'at' | 'priority'>;
+export type FollowOptions = Pick<TrainOptions, 'wait' | 'json' | 'device' | 'engine' | 'at' | 'priority'> & {
+  /** The span of the submission that is under way; undefined where it begins here. */
+  readonly submission?: OpenSpan;
+};
 
 /** Puts a training run on the queue, waits for its end unless told otherwise, and reports. @returns the exit code */
 export async function trainToEnd(
@@ -147,12 +152,15 @@ export async function trainToEnd(
 ): Promise<number> {
   const line = new ProgressLine(context.stderr);
   const priority = options.priority ?? PRIORITY_DEFAULT.train;
+  const submission = options.submission ?? openSubmission('train');
+  submission.set({ 'imagemill.run': run.run });
   let state = await ledger.state();
   try {
     if (state !== 'done') {
       state = await withQueues(context, options, async (queues) => {
         const startAt = options.at === undefined ? {} : { startAt: options.at };
-        await enqueueTrain(ledger, run, queues, { priority, ...startAt });
+        await submission.during(() => enqueueTrain(ledger, run, queues, { priority, ...startAt }));
+        submission.end();
         if (!options.wait) return ledger.state();
         return followTrain(
           { ledger, run: run.run, queues },
@@ -179,6 +187,7 @@ export async function trainToEnd(
     return EXIT.interrupted;
   } finally {
     line.end();
+    submission.end();
   }
   return report(context, run, ledger, state, options);
 }

@@ -15,6 +15,7 @@ import { Queues, type QueueTarget } from '../queue/queues.ts';
 import { openErrorsOf } from '../storage/generations.ts';
 import type { RunLedger } from '../storage/run-ledger.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import type { MetricsRegister } from '../telemetry/metrics.ts';
 import type { Planner } from '../workers/plan-processor.ts';
 import { startWorker, type RunningWorker } from '../workers/worker.ts';
 import type { Context } from './context.ts';
@@ -45,7 +46,7 @@ export interface LocalWorkerOptions {
 export function startLocalWorker(
   context: Context,
   target: QueueTarget,
-  options: LocalWorkerOptions & { queues?: WorkerQueues },
+  options: LocalWorkerOptions & { queues?: WorkerQueues; register?: MetricsRegister | undefined },
 ): Promise<RunningWorker> {
   return startWorker({
     target,
@@ -59,6 +60,7 @@ export function startLocalWorker(
     device: options.device,
     name: workerName(),
     logger: context.logger,
+    register: options.register,
   });
 }
 
@@ -92,7 +94,8 @@ export async function withQueues<R>(
     }
   }
   const redis = await startEmbeddedRedis();
-  const target = { redisUrl: redis.url, prefix: context.settings.queuePrefix };
+  const { queueTelemetry: telemetry } = context;
+  const target = { redisUrl: redis.url, prefix: context.settings.queuePrefix, telemetry };
   const queues = new Queues(target);
   let worker: RunningWorker | undefined;
   try {
@@ -107,11 +110,11 @@ export async function withQueues<R>(
 }
 
 /**
- * Logs of a worker inside a command. Of an attempt that failed, the command itself says in one line what counts in the
- * end: unless more is asked for, warnings would only repeat it, with stack traces.
+ * Logs of a worker inside a command. Of what failed, the command itself says in one line what counts in the end: unless
+ * more is asked for, warnings and errors would only repeat it, with stack traces.
  */
 export function commandLogger({ logger, settings }: Context): Logger {
-  return settings.logLevel === 'warn' ? logger.child({}, { level: 'error' }) : logger;
+  return settings.logLevel === 'warn' ? logger.child({}, { level: 'fatal' }) : logger;
 }
 
 /** Checks what `withQueues` will need, before anything is written. */
@@ -121,7 +124,7 @@ export async function checkQueues(context: Context): Promise<void> {
 }
 
 /** The queue of REDIS_URL; null where that is not set. */
-export function sharedQueue({ settings }: Context): QueueTarget | null {
+export function sharedQueue({ settings, queueTelemetry: telemetry }: Context): QueueTarget | null {
   const { redisUrl, redisTls, queuePrefix: prefix } = settings;
-  return redisUrl === undefined ? null : { redisUrl, redisTls, prefix };
+  return redisUrl === undefined ? null : { redisUrl, redisTls, prefix, telemetry };
 }

@@ -4,15 +4,20 @@ import type { QueueName } from '../contract/queues.ts';
 import { checkRedis, redisAddress } from '../queue/connection.ts';
 import type { QueueTarget } from '../queue/queues.ts';
 import { watchEventLoop } from '../telemetry/event-loop-delay.ts';
+import { createMetricsRegister, type MetricsRegister } from '../telemetry/metrics.ts';
+import { startMetricsServer, type MetricsServer } from '../telemetry/metrics-server.ts';
 import type { Context } from './context.ts';
 import { DEMO_DEFAULTS, runDemo } from './demo.ts';
 import { withLocalFleet } from './local-fleet.ts';
 import { sharedQueue, startLocalWorker, workerName, type LocalWorkerOptions } from './with-queues.ts';
 import { HealthFile } from '../workers/health-file.ts';
+import type { RunningWorker } from '../workers/worker.ts';
 
 interface WorkerCommandOptions extends LocalWorkerOptions {
   readonly queues: QueueName[];
   readonly healthFile?: string;
+  readonly metricsPort?: number;
+  readonly metricsHost: string;
 }
 
 /** `imagemill worker`: serves the queues of REDIS_URL until SIGINT or SIGTERM. */
@@ -42,18 +47,39 @@ async function serve(
   health?: HealthFile,
 ): Promise<number> {
   const eventLoop = watchEventLoop();
-  const running = await startLocalWorker(context, target, options);
+  const register = createMetricsRegister();
+  let running: RunningWorker | undefined;
+  // Before any work is taken: a port that is not free shall not leave jobs behind.
+  const server = await serveMetrics(options, register, () => queueAnswers(running));
+  running = await startLocalWorker(context, target, { ...options, register });
+  if (server !== undefined) context.stderr.write(`metrics are at ${server.url}/metrics\n`);
   context.stderr.write(
     `worker ${workerName()} serves ${options.queues.join(', ')} of ${redisAddress(target.redisUrl)} on ${options.device}\n`,
   );
-  void health?.keep(() => running.queueAnswers());
+  void health?.keep(() => queueAnswers(running));
   await interrupted(context);
   await running.close();
+  await server?.close();
   const control = eventLoop.read();
   context.stderr.write(
     `worker ${workerName()} stopped; event loop delay p99: control ${control.p99Ms.toFixed(0)} ms, compute ${running.computeDelayP99Ms().toFixed(0)} ms\n`,
   );
   return EXIT.done;
+}
+
+function serveMetrics(
+  { metricsPort, metricsHost }: WorkerCommandOptions,
+  register: MetricsRegister,
+  answers: () => Promise<void>,
+): Promise<MetricsServer | undefined> {
+  if (metricsPort === undefined) return Promise.resolve(undefined);
+  return startMetricsServer({ port: metricsPort, host: metricsHost, register, answers });
+}
+
+/** @throws Error where the worker has not begun yet */
+async function queueAnswers(running: RunningWorker | undefined): Promise<void> {
+  if (running === undefined) throw new Error('the worker is starting');
+  await running.queueAnswers();
 }
 
 interface DevOptions extends LocalWorkerOptions {

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { ImagemillError } from '../contract/errors.ts';
 import { readRedisTls, type RedisTls } from './redis-tls.ts';
 import { redisUrlFault, withoutUserInfo } from './redis-url.ts';
+import { tracingSettings, tracingVariables, type TracingSettings } from './tracing-settings.ts';
 
 const flag = z
   .enum(['1', '0', 'true', 'false', 'yes', 'no'])
@@ -58,6 +59,9 @@ const environmentSchema = z.object({
   /** Longest silence of a connection in the middle of a request. */
   IMAGEMILL_S3_IDLE_TIMEOUT_MS: count(100, 600_000).default(30_000),
 
+  /** Of the driver's: which devices there are, and in which order; `cuda:0` is the first of them. */
+  CUDA_VISIBLE_DEVICES: z.string().optional(),
+
   /** Images fetched ahead per shard in progress. */
   IMAGEMILL_FETCH_CONCURRENCY: count(1, 1024).default(32),
   /** Images decoded at a time; the number of cores where it is unset. */
@@ -74,6 +78,8 @@ const environmentSchema = z.object({
   IMAGEMILL_SHARD_ATTEMPTS: count(1, 100).default(5),
   /** How long a worker's claim on a job outlives its last sign of life. */
   IMAGEMILL_LOCK_MS: count(1_000, 600_000).default(10_000),
+
+  ...tracingVariables,
 });
 
 type Variables = z.infer<typeof environmentSchema>;
@@ -101,6 +107,8 @@ export interface Settings {
   readonly s3: S3Settings;
   readonly worker: WorkerSettings;
   readonly dashboard: DashboardSettings;
+  /** Undefined: no traces. */
+  readonly tracing: TracingSettings | undefined;
 }
 
 export interface DashboardSettings {
@@ -121,6 +129,8 @@ export interface WorkerSettings {
   readonly watchdogMs: number;
   readonly shardAttempts: number;
   readonly lockMs: number;
+  /** CUDA_VISIBLE_DEVICES; undefined: all of them, in the driver's order */
+  readonly visibleGpus: string | undefined;
 }
 
 /**
@@ -158,7 +168,9 @@ export function readSettings(env: Record<string, string | undefined>): Settings 
       watchdogMs: vars.IMAGEMILL_WATCHDOG_MS,
       shardAttempts: vars.IMAGEMILL_SHARD_ATTEMPTS,
       lockMs: vars.IMAGEMILL_LOCK_MS,
+      visibleGpus: vars.CUDA_VISIBLE_DEVICES,
     },
+    tracing: tracingSettings(vars),
     dashboard: { token: vars.IMAGEMILL_TOKEN, viewerToken: vars.IMAGEMILL_VIEWER_TOKEN },
   };
 }

@@ -9,11 +9,13 @@ import { ImagemillError } from '../contract/errors.ts';
 import type { Queues } from '../queue/queues.ts';
 import type { StoreResolver } from '../storage/object-store.ts';
 import type { RunIndex } from '../storage/run-index.ts';
+import type { WorkerRegistry } from '../queue/worker-registry.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import { createMetricsRegister } from '../telemetry/metrics.ts';
 import type { AccessMode } from './access/access-policy.ts';
+import { createFaultAnswer, type FaultAnswer } from './answer-fault.ts';
 import { allowedRoots } from './access/allowed-locations.ts';
 import { registerGuard } from './access/guard.ts';
-import { isSafe } from './access/request-origin.ts';
 import { Idempotency } from './api/idempotency.ts';
 import { registerOpenapi } from './api/openapi.ts';
 import { registerApi } from './api/register-api.ts';
@@ -22,22 +24,20 @@ import { answerUnreadable, answerUnroutable } from './framework-faults.ts';
 import { LiveHub } from './live/live-hub.ts';
 import { QueueWatcher } from './live/queue-watcher.ts';
 import { RunAnnouncer } from './live/run-announcer.ts';
+import { createFleetMetrics } from './metrics/fleet-metrics.ts';
+import { registerHealth, registerHttpMetrics, registerMetricsRoute } from './metrics/http-metrics.ts';
 import { registerAssets } from './pages/assets.ts';
-import { faultPage } from './pages/fault-page.ts';
-import { PageRenderer, wantsPage } from './pages/render.ts';
+import { PageRenderer } from './pages/render.ts';
 import { registerPages } from './pages/routes.ts';
-import { problemOf } from './problem.ts';
+import { PictureHost } from './pictures/picture-host.ts';
 import { registerQueueBoard } from './queues/queue-board.ts';
 import type { Services } from './services.ts';
+import { FleetView } from './workers/fleet-view.ts';
 
 const BODY_BYTES_MAX = 1_048_576;
 const PARAM_CHARS_MAX = 512;
-const URL_CHARS_LOGGED = 1_024;
 const REQUEST_TIMEOUT_MS = 30_000;
 const CONNECTIONS_MAX = 2_000;
-const STATUS_FAULT = 500;
-const STATUS_UNAVAILABLE = 503;
-const RETRY_AFTER_SECONDS = 5;
 const KEYS_INTERVAL_MS = 3_600_000;
 
 export interface DashboardOptions {
@@ -46,6 +46,9 @@ export interface DashboardOptions {
   /** Location of the index, where idempotency keys are kept beside it. */
   readonly homeUri: string;
   readonly queues: Queues;
+  readonly workers: WorkerRegistry;
+  /** Of the process that makes pictures: how to reach the store. */
+  readonly environment: NodeJS.ProcessEnv;
   readonly access: AccessMode;
   readonly locations: readonly string[] | null;
   readonly batchSize: number;
@@ -74,8 +77,20 @@ export async function createDashboard(options: DashboardOptions): Promise<Dashbo
   });
   const home = resolver.open(options.homeUri);
   const idempotency = new Idempotency(home);
-  const locations = allowedRoots(options.locations, resolver);
-  const services: Services = { ...options, home, locations, catalogue, hub, idempotency };
+  const pictures = new PictureHost(options);
+  const register = createMetricsRegister();
+  createFleetMetrics({ queues: options.queues, workers: options.workers, register });
+  const services: Services = {
+    ...options,
+    home,
+    locations: allowedRoots(options.locations, resolver),
+    catalogue,
+    hub,
+    register,
+    idempotency,
+    fleet: new FleetView(options.workers, options.queues),
+    pictures,
+  };
   const app = await createApp(services);
   app.addHook('onClose', () => catalogue.close());
   await app.ready();
@@ -89,7 +104,7 @@ export async function createDashboard(options: DashboardOptions): Promise<Dashbo
     close: async () => {
       clearInterval(sweeping);
       await app.close();
-      await watcher.close();
+      await Promise.all([watcher.close(), pictures.close()]);
     },
   };
 }
@@ -123,39 +138,24 @@ async function createApp(services: Services): Promise<FastifyInstance> {
   app.server.maxConnections = CONNECTIONS_MAX;
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
-  await registerGuard(app, services.access);
+  registerHttpMetrics(app, services.register, services.hub);
+  let pages: PageRenderer | undefined;
+  const answer = createFaultAnswer(() => pages ?? new PageRenderer('/assets', services.access));
+  await registerGuard(app, services.access, answer);
+  answerFaults(app, answer);
   await registerOpenapi(app);
-  const pages = new PageRenderer(await registerAssets(app), services.access);
-  answerFaults(app, pages);
+  const renderer = new PageRenderer(await registerAssets(app), services.access);
+  pages = renderer;
   await registerApi(app, services);
-  await app.register(async (scope) => registerPages(scope, services, pages));
+  await app.register(async (scope) => registerPages(scope, services, renderer));
   await registerQueueBoard(app, services);
+  registerMetricsRoute(app, services.register);
+  registerHealth(app, () => services.queues.answer());
   return app;
 }
 
-function answerFaults(app: FastifyInstance, pages: PageRenderer): void {
-  app.setErrorHandler<FastifyError>((error, request, reply) => {
-    const problem = problemOf(error);
-    const facts = {
-      method: request.method,
-      url: request.url.slice(0, URL_CHARS_LOGGED),
-      code: problem.code,
-      status: problem.status,
-    };
-    if (problem.status >= STATUS_FAULT) request.log.error({ err: error, ...facts }, 'request failed');
-    else request.log.warn({ ...facts, detail: problem.detail }, 'request refused');
-    if (problem.status === STATUS_UNAVAILABLE && problem.retryable) {
-      void reply.header('retry-after', String(RETRY_AFTER_SECONDS));
-    }
-    if (!wantsPage(request)) {
-      return reply.code(problem.status).type('application/problem+json').send(problem);
-    }
-    if (problem.code === 'UNAUTHENTICATED' && isSafe(request.method)) {
-      return reply.redirect(`/login?${new URLSearchParams({ next: request.url }).toString()}`);
-    }
-    const content = { title: problem.title, body: faultPage(problem) };
-    return pages.send(request, reply, content, problem.status);
-  });
+function answerFaults(app: FastifyInstance, answer: FaultAnswer): void {
+  app.setErrorHandler<FastifyError>((error, request, reply) => answer(error, request, reply));
   app.setNotFoundHandler((request) => {
     throw new ImagemillError(
       'PAGE_NOT_FOUND',

@@ -15,12 +15,21 @@ import {
 import { JOBS_PER_BULK, QUEUES, type QueueName } from '../contract/queues.ts';
 import { redisOptions, type ConnectionRole, type RedisTarget } from './connection.ts';
 import { jobOptions, PLAN_ATTEMPTS } from './retry-policy.ts';
+import { ownTrace, type QueueTelemetry } from './telemetry.ts';
 
 /** Where the queues are. */
 export interface QueueTarget extends RedisTarget {
   /** Prefix of every key. */
   readonly prefix: string;
+  /** Undefined: jobs carry no traces. */
+  readonly telemetry?: QueueTelemetry | undefined;
 }
+
+/**
+ * Shards of a run that are part of its trace; every other has one of its own, which is linked to it. No collector is
+ * made for a trace of a hundred thousand shards, and nobody could read it.
+ */
+const SHARDS_IN_TRACE = 100;
 
 /** States in which a plan job still does, or will do, something for its run. */
 const LIVE_STATES = new Set(['waiting', 'active', 'delayed', 'prioritized', 'waiting-children']);
@@ -52,6 +61,7 @@ export class Queues {
       queue = new Queue(name, {
         connection: redisOptions(this.#target, this.#role),
         prefix: this.#target.prefix,
+        ...telemetryOf(this.#target),
       });
       // Without a listener an EventEmitter's error ends the process; the command that fails reports the fault itself.
       queue.on('error', () => {});
@@ -78,9 +88,15 @@ export class Queues {
   /**
    * Puts an epoch on the queue, unless it is there already.
    * @param delayMs how long it shall wait before it may begin
+   * @param origin what its trace goes back to; undefined: it is part of the trace that is under way
    * @returns the id of the job that works for the epoch
    */
-  addEpochJob(job: Omit<TrainJob, 'schema'>, attempts: number, delayMs = 0): Promise<string> {
+  addEpochJob(
+    job: Omit<TrainJob, 'schema'>,
+    attempts: number,
+    delayMs = 0,
+    origin?: string,
+  ): Promise<string> {
     const id = epochJobId(job.run, job.epoch, job.generation);
     const data = trainJob.parse({ schema: trainJob.id, ...job }, id);
     return this.#addOnce(QUEUES.train, data, {
@@ -88,6 +104,7 @@ export class Queues {
       jobId: id,
       priority: job.priority,
       ...(delayMs > 0 ? { delay: delayMs } : {}),
+      ...ownTrace(origin),
       deduplication: { id: epochPlace(job.run, job.epoch) },
     });
   }
@@ -120,7 +137,8 @@ export class Queues {
       await this.get(QUEUES.plan).upsertJobScheduler(
         id,
         { pattern, tz: 'UTC' },
-        { name: 'train', data, opts: options },
+        // Each time begins a trace of its own; otherwise all nights were in the trace of the first.
+        { name: 'train', data, opts: { ...options, ...withoutTrace(this.#target) } },
       );
     } catch (error) {
       throw new ImagemillError(
@@ -171,12 +189,13 @@ export class Queues {
    * Adds shard jobs as children of their run's plan job.
    * @param kind what is done to the shards, and the name of their queue
    * @param jobs any number; they go out in transactions of JOBS_PER_BULK
+   * @param options with `origin`, what the traces of shards go back to that are not part of the one under way
    */
   async addShardJobs(
     kind: keyof typeof SHARD_JOBS,
     jobs: readonly Omit<ClassifyJob, 'schema'>[],
     parent: { id: string; queue: string },
-    options: { generation: number; priority: number; attempts: number },
+    options: { generation: number; priority: number; attempts: number; origin?: string | undefined },
   ): Promise<void> {
     for (let start = 0; start < jobs.length; start += JOBS_PER_BULK) {
       await this.get(kind).addBulk(
@@ -192,6 +211,7 @@ export class Queues {
               parent,
               // A shard that fails for good must not hold up, or hide, the others: the plan job reads the failures.
               ignoreDependencyOnFailure: true,
+              ...(job.shard < SHARDS_IN_TRACE ? {} : ownTrace(options.origin)),
             },
           };
         }),
@@ -224,4 +244,13 @@ export class Queues {
     await Promise.all([...this.#open.values()].map((queue) => queue.close()));
     this.#open.clear();
   }
+}
+
+/** What a queue or a worker of BullMQ is given. */
+export function telemetryOf({ telemetry }: QueueTarget): { telemetry?: QueueTelemetry } {
+  return telemetry === undefined ? {} : { telemetry };
+}
+
+function withoutTrace({ telemetry }: QueueTarget): Pick<JobsOptions, 'telemetry'> {
+  return telemetry === undefined ? {} : { telemetry: { omitContext: true } };
 }

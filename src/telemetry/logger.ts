@@ -1,6 +1,8 @@
 import { pino, destination, type Logger } from 'pino';
 import type { Settings } from '../config/environment.ts';
+import { ImagemillError } from '../contract/errors.ts';
 import { printable } from './printable.ts';
+import { activeSpanIds } from './spans.ts';
 
 export type { Logger };
 
@@ -13,7 +15,16 @@ export function createLogger(
   bindings: Record<string, unknown> = {},
   stream: { write(line: string): void } = destination({ fd: 2, sync: true }),
 ): Logger {
-  const options = { level, base: bindings, serializers: { err: describeError } };
+  const options = {
+    level,
+    base: bindings,
+    serializers: { err: describeError },
+    mixin: (line: object) => ({
+      ...('err' in line && line.err instanceof ImagemillError ? { code: line.err.code } : {}),
+      // While traces are on, the lines of a job lead to its trace.
+      ...activeSpanIds(),
+    }),
+  };
   return pino(options, { write: (line) => stream.write(printable(line)) });
 }
 

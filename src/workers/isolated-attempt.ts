@@ -20,6 +20,8 @@ export interface IsolatedShard {
   readonly items: number;
   readonly signal: AbortSignal;
   readonly onProgress: (progress: ShardProgress) => void;
+  /** Its lines say which shard they are about. */
+  readonly logger: Logger;
 }
 
 /** A part, and the token of the attempt that wrote it. */
@@ -39,13 +41,11 @@ export function tookProcessDown(error: unknown): error is ImagemillError {
  */
 export class IsolatedAttempts {
   readonly #openHost: () => ComputeHost;
-  readonly #logger: Logger;
   readonly #places = new Semaphore(PLACES);
 
   /** @param openHost makes a host whose process is started with its first attempt */
-  constructor(openHost: () => ComputeHost, logger: Logger) {
+  constructor(openHost: () => ComputeHost) {
     this.#openHost = openHost;
-    this.#logger = logger;
   }
 
   /**
@@ -74,13 +74,13 @@ export class IsolatedAttempts {
       return await attempt(host, shard, []);
     } catch (error) {
       if (!tookProcessDown(error)) throw error;
-      this.#logger.warn(
-        { out: shard.out, shard: shard.shard, err: error },
+      shard.logger.warn(
+        { code: error.code, err: error },
         'a shard takes the compute process down: looking for the item',
       );
       const poison = await findPoison(shard.items, (start, stop) => probe(host, shard, start, stop));
       if (poison === null || poison.length === 0) throw error;
-      this.#logger.warn({ out: shard.out, shard: shard.shard, poison }, 'items condemned');
+      shard.logger.warn({ code: 'IMAGE_CRASHED', poison }, 'items condemned');
       return attempt(host, shard, poison.map(condemned));
     }
   }

@@ -11,10 +11,13 @@ import { isShardedRun, type ShardedRun } from '../contract/run.ts';
 import type { Queues } from '../queue/queues.ts';
 import type { RunLedger } from '../storage/run-ledger.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import { traceparent, withSpan, type OpenSpan } from '../telemetry/spans.ts';
 import { finishRun, writeRunFailure } from './finish-run.ts';
-import { endJob, isLastAttempt } from './job-outcome.ts';
+import { jobLogger } from './job-logger.ts';
+import { endJob, faultOf, isFinal, logEarlyEnd } from './job-outcome.ts';
 import type { RunCache } from './run-cache.ts';
 import { watchCancellation } from './watch-cancellation.ts';
+import type { WorkerActivity } from './worker-activity.ts';
 
 /**
  * Plans a run; injected, because planning belongs to the producer.
@@ -36,6 +39,8 @@ export interface PlanProcessorOptions {
   readonly planner: Planner;
   readonly startScheduled: ScheduleStarter;
   readonly shardAttempts: number;
+  /** Hears how many images are planned. */
+  readonly activity: Pick<WorkerActivity, 'jobStandsAt'>;
   readonly logger: Logger;
 }
 
@@ -43,16 +48,27 @@ export interface PlanProcessorOptions {
 export function createPlanProcessor(options: PlanProcessorOptions): Processor<unknown, PlanProgress> {
   return async (job, token, signal) => {
     const stop = signal ?? new AbortController().signal;
+    const context = { ...options, logger: jobLogger(options.logger, job) };
+    const faultHere = (error: unknown) =>
+      error instanceof WaitingChildrenError ? null : faultOf(error, stop);
     try {
-      if (job.repeatJobKey !== undefined) return await startScheduledRun(job, options);
-      return await plan(job, token ?? '', stop, options);
+      if (job.repeatJobKey !== undefined) return await startScheduledRun(job, context);
+      return await withSpan(
+        'imagemill plan',
+        {},
+        (span) => plan(job, token ?? '', stop, { ...context, span }),
+        { faultOf: faultHere },
+      );
     } catch (error) {
       if (error instanceof WaitingChildrenError) throw error;
-      options.logger.warn({ job: job.id, err: error }, 'plan job ended early');
-      await recordFailure(job, stop, error, options.runs);
+      await recordFailure(job, stop, error, context);
       return endJob(job, token, signal, error);
     }
   };
+}
+
+interface PlanContext extends PlanProcessorOptions {
+  readonly span: OpenSpan;
 }
 
 /** The time of a schedule has come. */
@@ -61,7 +77,11 @@ async function startScheduledRun(
   { startScheduled, queues, logger }: PlanProcessorOptions,
 ): Promise<PlanProgress> {
   const schedule = trainScheduleJob.parse(job.data, `job ${job.id}`);
-  const run = await startScheduled(schedule, queues);
+  const run = await withSpan('imagemill submit', { 'imagemill.kind': 'train' }, async (span) => {
+    const started = await startScheduled(schedule, queues);
+    span.set({ 'imagemill.run': started });
+    return started;
+  });
   logger.info({ run, out: schedule.out }, 'scheduled run started');
   return { shards: 0, items: 0, complete: true };
 }
@@ -70,11 +90,13 @@ async function plan(
   job: Job,
   token: string,
   signal: AbortSignal,
-  options: PlanProcessorOptions,
+  options: PlanContext,
 ): Promise<PlanProgress> {
-  const { runs } = options;
+  const { runs, logger, span } = options;
   let state = planJob.parse(job.data, `job ${job.id}`);
+  span.set({ 'imagemill.run': state.run, 'imagemill.phase': state.phase });
   const { run, ledger } = await runs.open(state.out);
+  span.set({ 'imagemill.kind': run.spec.kind });
   if (!isShardedRun(run)) {
     throw new ImagemillError(
       'CONTRACT_INVALID',
@@ -92,13 +114,18 @@ async function plan(
       cancellation.end();
     }
     state = { ...state, phase: 'waiting' };
+    span.set({ 'imagemill.shards': state.planned, 'imagemill.items': state.plannedItems });
     await job.updateData(state);
     await job.updateProgress(progressOf(state));
+    logger.info({ kind: run.spec.kind, shards: state.planned, items: state.plannedItems }, 'run planned');
     if (await job.moveToWaitingChildren(token)) throw new WaitingChildrenError();
   }
-  if (!(await runs.isCancelled(state.out))) {
-    await finishRun(ledger, run, await failedReasons(job), runs.resolver);
+  if (await runs.isCancelled(state.out)) {
+    logger.info('run ended: it was cancelled');
+    return progressOf(state);
   }
+  const { items, errors, seconds } = await finishRun(ledger, run, await failedReasons(job), runs.resolver);
+  logger.info({ kind: run.spec.kind, items, errors, seconds }, 'run done');
   return progressOf(state);
 }
 
@@ -108,7 +135,7 @@ async function planShards(
   state: PlanJob,
   { run, ledger }: { readonly run: ShardedRun; readonly ledger: RunLedger },
   signal: AbortSignal,
-  { runs, queues, planner, shardAttempts }: PlanProcessorOptions,
+  { runs, queues, planner, shardAttempts, activity }: PlanContext,
 ): Promise<PlanJob> {
   if (await runs.isCancelled(state.out)) return state;
   const committed = await readCommitted(ledger);
@@ -118,12 +145,14 @@ async function planShards(
     const jobs = chunk
       .filter(({ shard }) => !committed.has(shard))
       .map(({ shard, items }) => ({ run: run.run, out: state.out, shard, items }));
-    await queues.addShardJobs(kind, jobs, parent, { ...state, attempts: shardAttempts });
+    const origin = traceparent();
+    await queues.addShardJobs(kind, jobs, parent, { ...state, attempts: shardAttempts, origin });
     state = {
       ...state,
       planned: state.planned + chunk.length,
       plannedItems: state.plannedItems + chunk.reduce((sum, { items }) => sum + items, 0),
     };
+    activity.jobStandsAt(job.id, state.plannedItems, null);
     await job.updateData(state);
     await job.updateProgress(progressOf(state));
     signal.throwIfAborted();
@@ -148,11 +177,20 @@ async function failedReasons(job: Job): Promise<Map<number, string>> {
 }
 
 /** A planner that will not be tried again leaves its reason in the ledger, where everyone looks. */
-async function recordFailure(job: Job, signal: AbortSignal, error: unknown, runs: RunCache): Promise<void> {
+async function recordFailure(
+  job: Job,
+  signal: AbortSignal,
+  error: unknown,
+  { runs, logger }: PlanProcessorOptions,
+): Promise<void> {
   const fault = asImagemillError(error);
-  if (job.repeatJobKey !== undefined) return;
-  if (signal.aborted || fault.code === 'SHARDS_FAILED' || (fault.retryable && !isLastAttempt(job, fault)))
+  if (!isFinal(job, fault, signal) || job.repeatJobKey !== undefined) {
+    logEarlyEnd(logger, 'plan', error, signal);
     return;
+  }
+  logger.error({ code: fault.code, err: error }, 'run failed');
+  // Whoever found that shards have no result has written so already.
+  if (fault.code === 'SHARDS_FAILED') return;
   const state = planJob.parse(job.data, `job ${job.id}`);
   try {
     const { run, ledger } = await runs.open(state.out);

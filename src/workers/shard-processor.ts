@@ -2,16 +2,21 @@ import { DelayedError, type Job, type Processor } from 'bullmq';
 import { SPLITS } from '../contract/dataset.ts';
 import { classifyJob, prepareJob, type ClassifyJob, type ShardProgress } from '../contract/jobs.ts';
 import { commitDocument, type Commit } from '../contract/ledger.ts';
-import type { Run } from '../contract/run.ts';
+import { isLabelRun, type Run } from '../contract/run.ts';
+import { originOf } from '../queue/telemetry.ts';
 import { ledgerKeys } from '../storage/ledger-keys.ts';
 import type { RunLedger } from '../storage/run-ledger.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import { withSpan, type OpenSpan } from '../telemetry/spans.ts';
 import type { ComputeHost } from './compute/compute-host.ts';
 import { tookProcessDown, type AttemptedPart, type IsolatedAttempts } from './isolated-attempt.ts';
-import { endJob } from './job-outcome.ts';
+import { jobLogger } from './job-logger.ts';
+import { endJob, faultOf, logEarlyEnd } from './job-outcome.ts';
 import type { RunCache } from './run-cache.ts';
 import { newToken } from './token.ts';
 import { watchCancellation } from './watch-cancellation.ts';
+import type { WorkerActivity } from './worker-activity.ts';
+import type { ShardKind } from './worker-metrics.ts';
 
 /** How long a shard that must wait for training stays away. */
 const HAND_BACK_MS = 2_000;
@@ -35,6 +40,8 @@ export interface ShardProcessorOptions {
   readonly admits?: (priority: number) => boolean;
   /** Name of this worker, kept in commits. */
   readonly workerName: string;
+  /** Hears how far shards are, and what became of them. */
+  readonly activity: Pick<WorkerActivity, 'jobProgress' | 'shardCommitted' | 'shardUnused'>;
   readonly logger: Logger;
 }
 
@@ -42,13 +49,24 @@ export interface ShardProcessorOptions {
 export function createShardProcessor(options: ShardProcessorOptions): Processor<unknown, ShardProgress> {
   return async (job, token, signal) => {
     if (options.admits?.(job.opts.priority ?? 0) === false) await handBack(job, token);
+    const logger = jobLogger(options.logger, job);
+    const stop = signal ?? new AbortController().signal;
     try {
-      return await processShard(job, signal ?? new AbortController().signal, options);
+      return await withSpan(
+        'imagemill shard',
+        { 'imagemill.kind': options.kind, 'imagemill.worker': options.workerName },
+        (span) => processShard(job, stop, { ...options, logger, span }),
+        { origin: originOf(job.opts), faultOf: (error) => faultOf(error, stop) },
+      );
     } catch (error) {
-      options.logger.warn({ job: job.id, err: error }, 'shard attempt ended early');
+      logEarlyEnd(logger, 'shard', error, signal);
       return endJob(job, token, signal, error);
     }
   };
+}
+
+interface ShardContext extends ShardProcessorOptions {
+  readonly span: OpenSpan;
 }
 
 /** It came along with more urgent shards; training goes first. No attempt is used. Never returns. */
@@ -57,27 +75,27 @@ async function handBack(job: Job, token: string | undefined): Promise<never> {
   throw new DelayedError();
 }
 
-async function processShard(
-  job: Job,
-  signal: AbortSignal,
-  options: ShardProcessorOptions,
-): Promise<ShardProgress> {
-  const { kind, runs, logger } = options;
+async function processShard(job: Job, signal: AbortSignal, options: ShardContext): Promise<ShardProgress> {
+  const { kind, runs, activity, logger, span } = options;
   const payload = JOBS[kind].parse(job.data, `job ${job.id}`);
+  span.set({ 'imagemill.run': payload.run, 'imagemill.shard': payload.shard });
   // A hundred thousand shards of a cancelled run are taken from the queue like this, at thousands a second.
   if (await runs.isCancelled(payload.out)) return NOTHING_DONE;
   const { run, ledger } = await runs.open(payload.out);
   const earlier = await ledger.findCommit(payload.shard);
-  if (earlier !== null) return progressOf(earlier);
+  if (earlier !== null) {
+    activity.shardUnused(kindOf(run, kind), 'skipped');
+    return progressOf(earlier);
+  }
 
   const cancellation = watchCancellation(runs, payload.out, signal);
   try {
     const { token, part } = await attempt(job, payload, cancellation.signal, options);
-    const standing = await commitPart(run, ledger, { shard: payload.shard, token, part }, options);
+    const standing = await commitPart(job, run, ledger, { shard: payload.shard, token, part }, options);
     return progressOf(standing);
   } catch (error) {
     if (!signal.aborted && cancellation.signal.aborted) {
-      logger.info({ run: run.run, shard: payload.shard }, 'shard stopped: its run was cancelled');
+      logger.info('shard stopped: its run was cancelled');
       return NOTHING_DONE;
     }
     throw error;
@@ -91,28 +109,40 @@ async function attempt(
   job: Job,
   { out, shard, items }: ClassifyJob,
   signal: AbortSignal,
-  { kind, compute, isolated, logger }: ShardProcessorOptions,
+  { kind, compute, isolated, activity, logger }: ShardContext,
 ): Promise<AttemptedPart> {
   const token = newToken();
-  const onProgress = throttledProgress(job);
+  const report = throttledProgress(job);
+  const onProgress = (progress: ShardProgress): void => {
+    activity.jobProgress(job.id, progress.items);
+    report(progress);
+  };
   try {
-    return { token, part: await compute.run(kind, { out, shard, token }, { signal, onProgress }) };
+    const part = await withSpan('attempt', { 'imagemill.token': token }, () =>
+      compute.run(kind, { out, shard, token }, { signal, onProgress }),
+    );
+    return { token, part };
   } catch (error) {
     if (!tookProcessDown(error)) throw error;
     logger.warn(
-      { job: job.id, err: error },
+      { token, code: error.code, err: error },
       'the compute process is gone: the shard goes on in one of its own',
     );
-    return isolated.run({ work: kind, out, shard, items, signal, onProgress });
+    return withSpan('attempt', { 'imagemill.isolated': true }, async (span) => {
+      const attempted = await isolated.run({ work: kind, out, shard, items, signal, onProgress, logger });
+      span.set({ 'imagemill.token': attempted.token });
+      return attempted;
+    });
   }
 }
 
 /** @returns the commit that stands: ours, or that of an attempt that was faster */
 async function commitPart(
+  job: Job,
   run: Run,
   ledger: RunLedger,
   { shard, token, part }: AttemptedPart & { readonly shard: number },
-  { workerName, logger }: ShardProcessorOptions,
+  { kind, workerName, activity, logger, span }: ShardContext,
 ): Promise<Commit> {
   const commit: Commit = {
     schema: commitDocument.id,
@@ -123,10 +153,25 @@ async function commitPart(
     committedAt: new Date().toISOString(),
     ...part,
   };
-  const standing = await ledger.commit(commit);
+  const standing = await withSpan('commit', { 'imagemill.token': token }, async (commitSpan) => {
+    const stands = await ledger.commit(commit);
+    commitSpan.set({ 'imagemill.won': stands.token === token });
+    return stands;
+  });
   const won = standing.token === token;
-  if (!won) await removeLostPart(ledger, commit, logger);
-  logger.info({ run: run.run, shard, items: part.items, seconds: part.seconds, won }, 'shard done');
+  if (won) activity.shardCommitted(job.id, kindOf(run, kind), part, batchesOf(run, part.items));
+  else {
+    activity.shardUnused(kindOf(run, kind), 'lost_race');
+    await removeLostPart(ledger, commit, logger);
+  }
+  const { items, errors } = progressOf(commit);
+  span.set({
+    'imagemill.token': token,
+    'imagemill.items': items,
+    'imagemill.errors': errors,
+    'imagemill.won': won,
+  });
+  logger.info({ token, items, errors, seconds: part.seconds, won }, 'shard done');
   return standing;
 }
 
@@ -143,6 +188,16 @@ async function removeLostPart(ledger: RunLedger, commit: Commit, logger: Logger)
   } catch (error) {
     logger.warn({ err: error, key: commit.part.key }, 'a part that lost its race could not be removed');
   }
+}
+
+/** Runs that label and runs that evaluate share a queue. */
+function kindOf({ spec }: Run, work: ShardWork): ShardKind {
+  return spec.kind === 'train' ? work : spec.kind;
+}
+
+/** Batches that so many images fill; none where they are not worked on in batches. */
+function batchesOf(run: Run, items: number): number {
+  return isLabelRun(run) ? Math.ceil(items / run.spec.batchSize) : 0;
 }
 
 function progressOf(commit: Commit): ShardProgress {

@@ -4,9 +4,10 @@ import type { WorkerSettings } from '../config/environment.ts';
 import { QUEUES, type QueueName } from '../contract/queues.ts';
 import { redisOptions } from '../queue/connection.ts';
 import { RedisFence } from '../queue/redis-fence.ts';
-import { Queues, type QueueTarget } from '../queue/queues.ts';
+import { Queues, telemetryOf, type QueueTarget } from '../queue/queues.ts';
 import type { StoreResolver } from '../storage/object-store.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import type { MetricsRegister } from '../telemetry/metrics.ts';
 import { ComputeHost } from './compute/compute-host.ts';
 import { DeviceTurns } from './device-turns.ts';
 import { IsolatedAttempts } from './isolated-attempt.ts';
@@ -15,6 +16,7 @@ import { createPlanProcessor, type Planner, type ScheduleStarter } from './plan-
 import { RunCache } from './run-cache.ts';
 import { createShardProcessor } from './shard-processor.ts';
 import { createTrainProcessor } from './train-processor.ts';
+import { WorkerTelemetry } from './worker-telemetry.ts';
 
 /** Shards a device has in progress: while one computes, the next is fetched and the last is written. */
 const SHARDS_IN_PROGRESS = 2;
@@ -43,6 +45,8 @@ export interface WorkerOptions {
   /** Unique name of this worker, kept in commits. */
   readonly name: string;
   readonly logger: Logger;
+  /** Where its metrics go; nowhere that could be read where this is undefined. */
+  readonly register?: MetricsRegister | undefined;
 }
 
 export interface RunningWorker {
@@ -55,17 +59,19 @@ export interface RunningWorker {
 }
 
 /** Starts one worker: a BullMQ worker per queue, and the compute process of one device. */
-export async function startWorker(options: WorkerOptions): Promise<RunningWorker> {
+export async function startWorker(given: WorkerOptions): Promise<RunningWorker> {
+  const options = { ...given, logger: given.logger.child({ worker: given.name }) };
   const { target, resolver, settings, logger } = options;
   const fence = new RedisFence(target);
   const runs = new RunCache(resolver, fence);
   const queues = new Queues(target, 'worker');
-  const { compute, isolated } = openCompute(options);
-  const shared = { compute, isolated, runs, workerName: options.name, logger };
+  const { compute, isolated, telemetry } = openCompute(options);
+  const { activity } = telemetry;
+  const shared = { compute, isolated, runs, workerName: options.name, activity, logger };
   const workers: Worker[] = [];
   const serves = (queue: QueueName) => options.queues.includes(queue);
   const open = <R>(queue: QueueName, concurrency: number, processor: Processor<unknown, R>): Worker => {
-    const worker = openWorker(queue, processor, concurrency, options);
+    const worker = openWorker(queue, telemetry.observe(queue, processor), concurrency, options);
     workers.push(worker);
     return worker;
   };
@@ -75,7 +81,7 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
     open(
       QUEUES.plan,
       PLANS_IN_PROGRESS,
-      createPlanProcessor({ runs, queues, planner, startScheduled, shardAttempts, logger }),
+      createPlanProcessor({ runs, queues, planner, startScheduled, shardAttempts, activity, logger }),
     );
   }
   if (serves(QUEUES.prepare)) {
@@ -95,8 +101,10 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
   }
   if (workers.some(({ name }) => name !== QUEUES.plan)) compute.start();
   await Promise.all(workers.map((worker) => worker.waitUntilReady()));
+  telemetry.ready();
 
   async function close(): Promise<void> {
+    telemetry.stopping();
     await Promise.all(workers.map((worker) => worker.pause(true)));
     for (const worker of workers) worker.cancelAllJobs(SHUTDOWN_REASON);
     const closed = Promise.all(workers.map((worker) => worker.close()));
@@ -107,7 +115,7 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
     // Past the limit what is in progress is lost; its jobs are still handed back, or taken up when their locks expire.
     await compute.close();
     if (!inTime) await Promise.race([closed, sleep(LAST_CLOSE_TIMEOUT_MS, undefined, { ref: false })]);
-    await Promise.all([queues.close(), fence.close()]);
+    await Promise.all([queues.close(), fence.close(), telemetry.close()]);
   }
   return {
     computePid: () => compute.pid,
@@ -117,14 +125,18 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
   };
 }
 
-function openCompute({ device, engine, settings, logger }: WorkerOptions): {
+function openCompute(worker: WorkerOptions): {
   compute: ComputeHost;
   isolated: IsolatedAttempts;
+  telemetry: WorkerTelemetry;
 } {
-  const { decodeConcurrency, watchdogMs } = settings;
+  const { device, engine, settings, logger, register } = worker;
+  const { decodeConcurrency, watchdogMs, visibleGpus } = settings;
   const options = { device, engine, decodeConcurrency, watchdogMs, logger };
   const openIsolated = () => new ComputeHost({ ...options, watchdogMs: isolatedWatchdogMs(settings) });
-  return { compute: new ComputeHost(options), isolated: new IsolatedAttempts(openIsolated, logger) };
+  const compute = new ComputeHost({ ...options, onEnd: (how) => telemetry.computeEnded(how) });
+  const telemetry = new WorkerTelemetry({ ...worker, visibleGpus, register }, () => compute.facts);
+  return { compute, isolated: new IsolatedAttempts(openIsolated), telemetry };
 }
 
 /** Alone with one image a process need not be given longer than that image may take. */
@@ -148,6 +160,7 @@ function openWorker<R>(
   const worker = new Worker<unknown, R>(queue, processor, {
     connection: redisOptions(target, 'worker'),
     prefix: target.prefix,
+    ...telemetryOf(target),
     name,
     concurrency,
     lockDuration: settings.lockMs,
@@ -159,6 +172,7 @@ function openWorker<R>(
   worker.on('lockRenewalFailed', (jobIds: string[]) => {
     // Another worker may hold the job by now. Our result could still win its commit, but the device has better to do.
     for (const id of jobIds) worker.cancelJob(id, LOCK_LOST_REASON);
+    logger.warn({ queue, jobs: jobIds }, 'locks could not be renewed: what was attempted is given up');
   });
   return worker;
 }

@@ -120,6 +120,18 @@ describe('the fleet of docker-compose.yml', { timeout: 90_000 }, () => {
     expect(commit.worker).toBe(`${worker.slice(0, 12)}-1`);
   });
 
+  test(title('shows its run, labels and pictures in the dashboard, to who has the token'), async () => {
+    expect((await fetch(`${fleet.dashboard}/api/v1/runs`)).status).toBe(401);
+    const headers = { authorization: `Bearer ${fleet.dashboardToken}` };
+    const ask = (path: string) => fetch(fleet.dashboard + path, { headers });
+    const list = (await (await ask('/api/v1/runs')).json()) as { runs: { run: string; kind: string }[] };
+    const run = list.runs.find(({ kind }) => kind === 'classify')?.run ?? '';
+    const detail = (await (await ask(`/api/v1/runs/${run}`)).json()) as { overview: object };
+    expect(detail.overview).toMatchObject({ state: 'done', items: IMAGES, errors: 0 });
+    const picture = await ask(`/api/v1/runs/${run}/pictures/thumbnail/0/0/0`);
+    expect([picture.status, picture.headers.get('content-type')]).toEqual([200, 'image/webp']);
+  });
+
   test(
     title('runs its worker without root, without capabilities, on a root file system that is read-only'),
     async () => {
@@ -136,7 +148,7 @@ describe('the fleet of docker-compose.yml', { timeout: 90_000 }, () => {
   );
 
   test(title('limits each of its containers, and starts it again when it fails'), async () => {
-    for (const service of ['redis', 's3', 'worker'] as const) {
+    for (const service of ['redis', 's3', 'worker', 'dashboard'] as const) {
       const host = JSON.parse(await inspect(await fleet.container(service), '{{json .HostConfig}}')) as {
         [limit: string]: unknown;
       };

@@ -44,8 +44,8 @@ export function startCli(
 }
 
 /** Starts a worker on the queues of `env`, and waits until it serves them. */
-export async function startWorker(env: Record<string, string>): Promise<CliProcess> {
-  const worker = startCli(['worker', '--device', 'cpu'], env);
+export async function startWorker(env: Record<string, string>, ...more: string[]): Promise<CliProcess> {
+  const worker = startCli(['worker', '--device', 'cpu', ...more], env);
   while (!worker.stderr().includes('serves')) {
     if (worker.child.exitCode !== null) throw new Error(`the worker ended: ${worker.stderr()}`);
     await sleep(20);

@@ -2,6 +2,7 @@ import type { AccessMode } from '../../src/dashboard/access/access-policy.ts';
 import type { LiveHub } from '../../src/dashboard/live/live-hub.ts';
 import { createDashboard, type Dashboard } from '../../src/dashboard/server.ts';
 import { Queues } from '../../src/queue/queues.ts';
+import { WorkerRegistry } from '../../src/queue/worker-registry.ts';
 import type { StoreResolver } from '../../src/storage/object-store.ts';
 import { createStoreResolver } from '../../src/storage/resolver.ts';
 import { RunIndex } from '../../src/storage/run-index.ts';
@@ -53,12 +54,16 @@ export function localResolver(): StoreResolver {
 export async function startTestDashboard(options: TestDashboardOptions): Promise<TestDashboard> {
   const resolver = options.resolver ?? localResolver();
   const index = new RunIndex(resolver, options.home);
-  const queues = new Queues({ redisUrl: options.redisUrl, prefix: 'imagemill' });
+  const target = { redisUrl: options.redisUrl, prefix: 'imagemill' };
+  const queues = new Queues(target);
+  const workers = new WorkerRegistry(target);
   const dashboard = await createDashboard({
     resolver,
     index,
     homeUri: options.home,
     queues,
+    workers,
+    environment: {},
     access: options.access ?? { kind: 'open' },
     locations: options.locations ?? null,
     batchSize: 8,
@@ -74,7 +79,7 @@ export async function startTestDashboard(options: TestDashboardOptions): Promise
     resolver,
     close: async () => {
       await dashboard.close();
-      await queues.close();
+      await Promise.all([queues.close(), workers.close()]);
     },
   };
 }

@@ -9,6 +9,7 @@ import type { CheckpointHeader } from '../../src/pipeline/model/checkpoint.ts';
 import { writeSafetensors } from '../../src/pipeline/model/weights/safetensors.ts';
 import type { TrainingDevice } from '../../src/pipeline/training/epoch-task.ts';
 import type { TrainingSetup } from '../../src/pipeline/training/training-setup.ts';
+import type { EpochObserver } from '../../src/workers/epoch-tally.ts';
 import { fakeEpoch, fakeTrainRun } from './fake-train-run.ts';
 
 /** Side of the network's input, in pixels. */
@@ -208,3 +209,11 @@ export function fakeStepCommit(epoch: number, step: number, fields: Partial<Step
     ...fields,
   };
 }
+
+/** Nobody hears what epochs do. */
+export const ignoredActivity: EpochObserver = {
+  jobStandsAt: () => {},
+  epochProgress: () => {},
+  stepsCommitted: () => {},
+  epochEnded: () => {},
+};

@@ -12,7 +12,7 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const HEALTHY_WITHIN_MS = 60_000;
 const BUCKET_TRIES = 40;
 
-export type Service = 'redis' | 's3' | 'worker';
+export type Service = 'redis' | 's3' | 'worker' | 'dashboard';
 
 export interface Fleet {
   readonly redisUrl: string;
@@ -21,6 +21,9 @@ export interface Fleet {
   readonly bucket: string;
   /** Environment for commands on this machine that work with the fleet. */
   readonly env: Record<string, string>;
+  /** `http://127.0.0.1:40123` */
+  readonly dashboard: string;
+  readonly dashboardToken: string;
   /** Id of the container of a service. */
   container(service: Service): Promise<string>;
   compose(...args: string[]): Promise<{ stdout: string; stderr: string }>;
@@ -47,8 +50,9 @@ export async function startFleet(): Promise<Fleet> {
   const compose = findCompose();
   if (compose === null) throw new Error('no Compose');
   const isPublic = await usesPublicImages();
-  const [redisPort, s3Port] = [await freePort(), await freePort()];
+  const [redisPort, s3Port, dashboardPort] = [await freePort(), await freePort(), await freePort()];
   const redisPassword = randomBytes(16).toString('hex');
+  const dashboardToken = randomBytes(16).toString('hex');
   const secretKey = randomBytes(16).toString('hex');
   const s3 = { endpoint: `http://127.0.0.1:${s3Port}`, accessKey: 'imagemill-test', secretKey };
   const bucket = 'imagemill-test';
@@ -59,6 +63,8 @@ export async function startFleet(): Promise<Fleet> {
     S3_ACCESS_KEY: s3.accessKey,
     S3_SECRET_KEY: secretKey,
     S3_PORT: String(s3Port),
+    DASHBOARD_PORT: String(dashboardPort),
+    DASHBOARD_TOKEN: dashboardToken,
     S3_BUCKET: bucket,
     S3_IMAGE: await imageOf('s3'),
     WORKER_CPUS: '1',
@@ -78,6 +84,8 @@ export async function startFleet(): Promise<Fleet> {
   const fleet: Fleet = {
     redisUrl: `redis://imagemill:${redisPassword}@127.0.0.1:${redisPort}`,
     redisPassword,
+    dashboard: `http://127.0.0.1:${dashboardPort}`,
+    dashboardToken,
     s3,
     bucket,
     env: {
@@ -94,7 +102,9 @@ export async function startFleet(): Promise<Fleet> {
   };
   try {
     await fleet.compose('up', '-d', '--no-build');
-    await untilHealthy(await fleet.container('worker'));
+    for (const service of ['worker', 'dashboard'] as const) {
+      await untilHealthy(await fleet.container(service));
+    }
     await makeBucket(fleet);
   } catch (error) {
     await fleet.remove();
@@ -111,7 +121,7 @@ async function untilHealthy(container: string): Promise<void> {
     if (status === 'healthy') return;
     await sleep(250);
   }
-  throw new Error(`the worker is ${status}: ${await docker('logs', container)}`);
+  throw new Error(`the container is ${status}: ${await docker('logs', container)}`);
 }
 
 /** The public S3 server makes its bucket itself, sometime after it is healthy. */

@@ -23,9 +23,9 @@ function meet(image) {
   for (const [word, die] of Object.entries(DEADLY)) if (tail.endsWith(word)) die();
 }
 
-const { dlopen } = process;
+const dlopen = process.dlopen.bind(process);
 process.dlopen = function (module, filename, ...flags) {
-  Reflect.apply(dlopen, process, [module, filename, ...flags]);
+  dlopen(module, filename, ...flags);
   if (!/sharp.*\.node$/.test(filename)) return;
   const native = module.exports;
   const deadly = (name) => (image, callback) => {

@@ -14,7 +14,7 @@ import type { EpochTaskId, WorkKind } from '../../src/workers/compute/protocol.t
 import { SHUTDOWN_REASON } from '../../src/workers/job-outcome.ts';
 import { RunCache } from '../../src/workers/run-cache.ts';
 import { createTrainProcessor } from '../../src/workers/train-processor.ts';
-import { fakeEpochCommit, fakeStepCommit, tinyTrainRun } from '../support/fake-training.ts';
+import { fakeEpochCommit, fakeStepCommit, ignoredActivity, tinyTrainRun } from '../support/fake-training.ts';
 import { NO_S3 } from '../support/object-stores.ts';
 
 type Training = (task: EpochTaskId, options: AttemptOptions<'train'>) => Promise<EpochDraft>;
@@ -61,6 +61,7 @@ async function scene(
     turns: undefined,
     attempts: 7,
     workerName: 'worker-1',
+    activity: ignoredActivity,
     logger: createLogger('silent'),
   });
   const stop = new AbortController();
@@ -137,10 +138,8 @@ describe('the processor of an epoch', () => {
     const commit = await at.training.findEpoch(1);
     expect(commit).toMatchObject({ worker: 'worker-1', run: tinyTrainRun().run });
     expect(commit?.checkpoint.key).toBe(`checkpoints/1.${commit?.token}`);
-    expect(at.addEpochJob).toHaveBeenCalledExactlyOnceWith(
-      { run: tinyTrainRun().run, out: at.ledger.out, epoch: 2, generation: 4, priority: 100 },
-      7,
-    );
+    const job = { run: tinyTrainRun().run, out: at.ledger.out, epoch: 2, generation: 4, priority: 100 };
+    expect(at.addEpochJob).toHaveBeenCalledExactlyOnceWith(job, 7, 0, undefined);
   });
 
   it('does not train again what is committed, but sees to what follows', async () => {

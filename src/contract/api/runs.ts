@@ -120,9 +120,11 @@ export const shardMapSchema = z.object({
 });
 export type ShardMap = z.infer<typeof shardMapSchema>;
 
+/** What is known of one shard; null: nothing yet. */
 export const shardFactsSchema = z.object({
   shard: shardIndexSchema,
   state: z.enum(['waiting', 'active', 'committed', 'failed']),
+  /** Images done so far, labelled or not. */
   items: count.nullable(),
   labelled: count.nullable(),
   errors: count.nullable(),
@@ -130,6 +132,8 @@ export const shardFactsSchema = z.object({
   worker: z.string().nullable(),
   committedAt: z.iso.datetime().nullable(),
 });
+
+export type ShardFacts = z.infer<typeof shardFactsSchema>;
 
 export const rowsQuerySchema = z.strictObject({
   limit: z.coerce.number().int().min(1).max(ROWS_PAGE_MAX).default(100),

@@ -16,7 +16,6 @@ export const epochFactsSchema = epochCommitDocument.schema.pick({
   imagesPerSecond: true,
   dataWaitShare: true,
 });
-export type EpochFacts = z.infer<typeof epochFactsSchema>;
 
 /** How a training run goes. */
 export const trainingSchema = z.object({

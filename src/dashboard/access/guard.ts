@@ -1,6 +1,7 @@
 import fastifyCookie from '@fastify/cookie';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { ImagemillError } from '../../contract/errors.ts';
+import type { FaultAnswer } from '../answer-fault.ts';
 import {
   identityFromProxy,
   mayActAs,
@@ -48,29 +49,44 @@ export const SECURITY_HEADERS = {
   'cache-control': 'no-store',
 } as const;
 
-/** Stands before every route, bull-board's among them: headers, host, origin, identity, role; in this order. */
-export async function registerGuard(app: FastifyInstance, mode: AccessMode): Promise<void> {
+/**
+ * Stands before every route, bull-board's among them: headers, host, origin, identity, role; in this order. It answers
+ * itself, since parts of the dashboard that come from others have error handlers of their own.
+ */
+export async function registerGuard(
+  app: FastifyInstance,
+  mode: AccessMode,
+  answer: FaultAnswer,
+): Promise<void> {
   await app.register(fastifyCookie);
   app.decorateRequest('identity', null);
   app.addHook('onRequest', async (request, reply) => {
     reply.headers(SECURITY_HEADERS);
-    if (mode.kind === 'open') refuse(hostFault(request.headers.host));
-    const authorization = bearerOf(request);
-    refuse(
-      originFault({
-        method: request.method,
-        host: request.headers.host,
-        origin: request.headers.origin,
-        fetchSite: header(request, 'sec-fetch-site'),
-        contentType: request.headers['content-type'],
-        bearsToken: authorization !== null,
-      }),
-    );
-    const needed = request.routeOptions.config.access ?? (isSafe(request.method) ? 'viewer' : 'operator');
-    request.identity = identify(request, mode, authorization);
-    if (needed === 'public') return;
-    authorize(request.identity, needed, reply);
+    try {
+      admit(request, reply, mode);
+    } catch (error) {
+      return answer(error, request, reply);
+    }
+    return undefined;
   });
+}
+
+function admit(request: FastifyRequest, reply: FastifyReply, mode: AccessMode): void {
+  if (mode.kind === 'open') refuse(hostFault(request.headers.host));
+  const authorization = bearerOf(request);
+  refuse(
+    originFault({
+      method: request.method,
+      host: request.headers.host,
+      origin: request.headers.origin,
+      fetchSite: header(request, 'sec-fetch-site'),
+      contentType: request.headers['content-type'],
+      bearsToken: authorization !== null,
+    }),
+  );
+  const needed = request.routeOptions.config.access ?? (isSafe(request.method) ? 'viewer' : 'operator');
+  request.identity = identify(request, mode, authorization);
+  if (needed !== 'public') authorize(request.identity, needed, reply);
 }
 
 function refuse(fault: string | null): void {

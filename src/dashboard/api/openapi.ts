@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { VERSION } from '../../config/version.ts';
+import { runLabelsSchema } from '../../contract/api/labels.ts';
 import { liveEventSchema } from '../../contract/api/events.ts';
 import { problemSchema } from '../../contract/api/problem.ts';
 import {
@@ -13,6 +14,7 @@ import {
   runDetailSchema,
   runListSchema,
   runOverviewSchema,
+  shardFactsSchema,
   shardMapSchema,
   submittedSchema,
 } from '../../contract/api/runs.ts';
@@ -24,6 +26,7 @@ import {
   submitTrainSchema,
 } from '../../contract/api/submit.ts';
 import { trainingSchema } from '../../contract/api/training.ts';
+import { fleetSchema } from '../../contract/api/workers.ts';
 import { tidyDocument } from './tidy-document.ts';
 
 /** Schemas that the document names, so that generated clients have names for them too. */
@@ -41,9 +44,12 @@ const NAMED_SCHEMAS = {
   RetryRequest: retryRequestSchema,
   ActionAnswer: actionSchema,
   ShardMap: shardMapSchema,
+  ShardFacts: shardFactsSchema,
+  RunLabels: runLabelsSchema,
   ResultsPage: resultsPageSchema,
   ErrorsPage: errorsPageSchema,
   Training: trainingSchema,
+  Fleet: fleetSchema,
   LiveEvent: liveEventSchema,
 } as const;
 
@@ -87,6 +93,8 @@ const TAGS = {
   runs: 'Submitting runs, and looking at them.',
   actions: 'Steering a run.',
   results: 'What runs have brought forth.',
+  pictures: 'Images that runs read, and pictures of what they learned.',
+  workers: 'Who works, and what waits for them.',
   events: 'What happens, as it happens.',
 } as const;
 

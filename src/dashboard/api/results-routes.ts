@@ -8,7 +8,7 @@ import { PART_FORMATS, type PartFormat } from '../../contract/rows.ts';
 import { errorBytes, resultBytes } from '../../pipeline/run-results.ts';
 import { resultLedgers } from '../../storage/generations.ts';
 import { requireKind } from '../catalogue/run-catalogue.ts';
-import { withinBudget } from '../runs/run-detail.ts';
+import { withinBudget } from '../runs/within-budget.ts';
 import { errorsPage, resultsPage } from '../runs/rows-page.ts';
 import { readTraining } from '../runs/training.ts';
 import type { Services } from '../services.ts';
@@ -41,14 +41,10 @@ export function registerResultRoutes(app: FastifyInstance, services: Services): 
     async (request) => {
       const watched = await catalogue.get(request.params.run);
       requireKind(watched, LABELLING);
+      const document = await watched.document();
       await withinBudget(watched.refreshWhole());
-      return resultsPage(
-        await watched.document(),
-        watched.ledger,
-        resolver,
-        request.query,
-        watched.knownCommits,
-      );
+      const { ledger, commits, isWholeRead } = watched;
+      return resultsPage(document, ledger, resolver, request.query, commits.commits, isWholeRead);
     },
   );
   routes.get(
@@ -66,7 +62,8 @@ export function registerResultRoutes(app: FastifyInstance, services: Services): 
       requireKind(watched, READING_IMAGES);
       const document = await watched.document();
       await withinBudget(watched.refreshWhole());
-      return errorsPage(document, watched.ledger, resolver, request.query, watched.knownCommits);
+      const { ledger, commits, isWholeRead } = watched;
+      return errorsPage(document, ledger, resolver, request.query, commits.commits, isWholeRead);
     },
   );
   routes.get(

@@ -46,6 +46,11 @@ export class CommitReader {
     return this.#announced.size > 0;
   }
 
+  /** Whether all that there were at some time have been looked for. */
+  get isListed(): boolean {
+    return this.#listedAtMs > -Infinity;
+  }
+
   /** Says that a shard may have a commit by now; the next refresh looks. */
   announce(shard: number): void {
     if (!this.#commits.has(shard)) this.#announced.add(shard);

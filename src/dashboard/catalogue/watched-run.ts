@@ -10,8 +10,11 @@ import { TrainingLedger } from '../../storage/training-ledger.ts';
 import type { StoreResolver } from '../../storage/object-store.ts';
 import { CommitReader } from './commit-reader.ts';
 import { EpochReader } from './epoch-reader.ts';
+import { LabelCollector } from './label-collector.ts';
 import { RateWindow } from './rate-window.ts';
 
+/** What is done changes by a new generation alone. */
+const DONE_INTERVAL_MS = 2_000;
 const LIVE: ReadonlySet<ShownState> = new Set(['planning', 'running', 'unknown']);
 
 /** One run as the dashboard knows it: its ledger as it was last read, and what its jobs have said since. */
@@ -20,6 +23,8 @@ export class WatchedRun {
   readonly ledger: RunLedger;
   readonly commits: CommitReader;
   readonly epochs: EpochReader;
+  /** Of the commits that were read. */
+  readonly labels = new LabelCollector();
   /** Shards that are being worked at, by what they last reported. */
   readonly active = new Map<number, ShardProgress>();
   readonly failedShards = new Set<number>();
@@ -55,7 +60,11 @@ export class WatchedRun {
     this.entry = entry;
     this.ledger = new RunLedger(resolver.open(entry.out));
     this.#now = now;
-    this.commits = new CommitReader(this.ledger, onCommit, now);
+    const note = (commit: Commit): void => {
+      this.labels.add(commit);
+      onCommit(commit);
+    };
+    this.commits = new CommitReader(this.ledger, note, now);
     this.epochs = new EpochReader(this.ledger);
   }
 
@@ -74,6 +83,11 @@ export class WatchedRun {
     return this.#searchText;
   }
 
+  /** Whether every commit that the run will ever have was read. */
+  get isWholeRead(): boolean {
+    return this.plan !== null && this.commits.commits.size >= this.plan.shards;
+  }
+
   /** run.json. @throws ImagemillError RUN_NOT_FOUND, STORE_*, CONTRACT_* */
   async document(): Promise<Run> {
     const known = this.#document?.deref();
@@ -90,12 +104,6 @@ export class WatchedRun {
     this.#isOwn = true;
     if (found.spec.kind === 'train') this.#batchSize = found.spec.recipe.batchSize;
     return found;
-  }
-
-  /** What is known of its commits without asking the store again. */
-  get knownCommits(): { commits: CommitReader['commits']; isComplete: boolean } {
-    const { commits } = this.commits;
-    return { commits, isComplete: this.plan !== null && commits.size === this.plan.shards };
   }
 
   noteShard(shard: number, progress: ShardProgress): void {
@@ -117,9 +125,11 @@ export class WatchedRun {
 
   /** The same, and everything a page of the run shows, also where the run has stopped short. */
   async refreshWhole(): Promise<void> {
-    await this.refresh();
-    if (this.entry.kind === 'train') await this.epochs.refresh();
-    else {
+    const isFresh = this.state === 'done' && this.#now() - this.refreshedAtMs < DONE_INTERVAL_MS;
+    if (!isFresh) await this.refresh();
+    if (this.entry.kind === 'train') {
+      if (!isFresh || this.epochs.epochs.length === 0) await this.epochs.refresh();
+    } else if (!this.isWholeRead) {
       do await this.#refreshCommits();
       while (this.commits.isBehind);
     }
@@ -197,7 +207,7 @@ export class WatchedRun {
     if (this.#summary !== null) return { items: this.#summary.items, errors: this.#summary.errors };
     if (this.#trainSummary !== null) return { items: this.#trainSummary.items, errors: 0 };
     if (this.entry.kind === 'train') return this.#trained();
-    if (!this.isLive && this.commits.commits.size === 0) return null;
+    if (!this.isLive && !this.commits.isListed) return null;
     let [items, errors] = [this.commits.items, this.commits.items - this.commits.labelled];
     for (const [shard, progress] of this.active) {
       if (this.commits.commits.has(shard)) continue;

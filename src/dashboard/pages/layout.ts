@@ -13,6 +13,8 @@ export interface PageOptions {
   readonly assets: string;
   /** Names of scripts in src/dashboard/browser, without extension. */
   readonly scripts?: readonly string[];
+  /** Names of style sheets beside the common one, without extension. */
+  readonly styles?: readonly string[];
   readonly body: Markup;
 }
 
@@ -26,7 +28,7 @@ export type Section = (typeof SECTIONS)[number]['id'];
 
 /** A whole page: the same head, navigation and foot everywhere. */
 export function page(options: PageOptions): string {
-  const { title, section, identity, assets, scripts = [], body } = options;
+  const { title, section, identity, assets, scripts = [], styles = [], body } = options;
   const mayOperate = identity?.role === 'operator';
   const sections = SECTIONS.filter(({ id }) => id !== 'submit' || mayOperate);
   return html`<!doctype html>
@@ -37,7 +39,7 @@ export function page(options: PageOptions): string {
         <meta name="color-scheme" content="light dark" />
         <title>${title} · imagemill</title>
         <link rel="icon" href="${assets}/icon.svg" type="image/svg+xml" />
-        <link rel="stylesheet" href="${assets}/style.css" />
+        ${['style', ...styles].map((name) => html`<link rel="stylesheet" href="${assets}/${name}.css" />`)}
         ${['page', ...scripts].map(
           (name) => html`<script type="module" src="${assets}/${name}.js"></script>`,
         )}

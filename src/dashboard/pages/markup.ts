@@ -32,9 +32,22 @@ export function escapeHtml(text: string): string {
  * Attributes have to be in double quotes.
  */
 export function html(strings: TemplateStringsArray, ...values: readonly Markup[]): Html {
-  let text = strings[0] ?? '';
-  for (const [place, value] of values.entries()) text += render(value) + (strings[place + 1] ?? '');
+  const parts = withoutIndentation(strings);
+  let text = parts[0] ?? '';
+  for (const [place, value] of values.entries()) text += render(value) + (parts[place + 1] ?? '');
   return new Html(text);
+}
+
+const lean = new WeakMap<TemplateStringsArray, readonly string[]>();
+
+/** How a template is laid out in its file is half of what a long table would weigh. */
+function withoutIndentation(strings: TemplateStringsArray): readonly string[] {
+  let parts = lean.get(strings);
+  if (parts === undefined) {
+    parts = strings.map((part) => part.replace(/\s*\n\s*/g, '\n'));
+    lean.set(strings, parts);
+  }
+  return parts;
 }
 
 function render(value: Markup): string {

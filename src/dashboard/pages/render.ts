@@ -3,7 +3,7 @@ import type { AccessMode } from '../access/access-policy.ts';
 import { page, type PageOptions } from './layout.ts';
 
 /** What a page says of itself; who asks, and where scripts are, is the same for all. */
-export type PageContent = Pick<PageOptions, 'title' | 'section' | 'scripts' | 'body'>;
+export type PageContent = Pick<PageOptions, 'title' | 'section' | 'scripts' | 'styles' | 'body'>;
 
 /** Sends pages in the common layout. */
 export class PageRenderer {

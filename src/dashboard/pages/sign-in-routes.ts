@@ -37,7 +37,8 @@ export function registerSignIn(app: FastifyInstance, { access }: Services, pages
         path: '/',
         httpOnly: true,
         sameSite: 'lax',
-        secure: request.protocol === 'https',
+        // Behind a proxy that ends TLS; who claims it falsely only locks the own browser out.
+        secure: request.headers['x-forwarded-proto'] === 'https',
         maxAge: SESSION_SECONDS,
       })
       .redirect(next, 303);

@@ -8,6 +8,7 @@ import { enqueueTrain } from '../../producer/enqueue-train.ts';
 import { findRetry, submitRetry } from '../../producer/submit-retry.ts';
 import { retriedDirectory } from '../../storage/generations.ts';
 import type { RunLedger } from '../../storage/run-ledger.ts';
+import { withSpan } from '../../telemetry/spans.ts';
 import type { WatchedRun } from '../catalogue/watched-run.ts';
 import type { Services } from '../services.ts';
 
@@ -87,8 +88,9 @@ async function enqueue(
   { of, priority }: { of: Run; priority: number | undefined },
 ): Promise<ActionAnswer> {
   const options = { priority: priority ?? PRIORITY_DEFAULT[run.spec.kind] };
-  if (isTrainRun(run)) await enqueueTrain(ledger, run, queues, options);
-  else await enqueueRun(ledger, run, queues, options);
+  await withSpan('imagemill submit', { 'imagemill.kind': run.spec.kind, 'imagemill.run': run.run }, () =>
+    isTrainRun(run) ? enqueueTrain(ledger, run, queues, options) : enqueueRun(ledger, run, queues, options),
+  );
   catalogue.touch(run.run);
   catalogue.touch(of.run);
   return { run: of.run, enqueued: run.run, message: `${run.run} is on the queue` };

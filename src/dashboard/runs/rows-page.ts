@@ -15,26 +15,11 @@ interface Place {
   readonly row: number;
 }
 
+type KnownCommits = ReadonlyMap<number, Pick<Commit, 'items' | 'labelled'>>;
+
 const START: Place = { ledger: 0, shard: 0, row: 0 };
 /** Shards that one request looks into: of ten thousand shards without an error the errors are looked for in pieces. */
 const SHARDS_PER_PAGE = 256;
-
-/** What is known of the commits of the run itself without asking the store. */
-export interface KnownCommits {
-  readonly commits: ReadonlyMap<number, Pick<Commit, 'items' | 'labelled'>>;
-  /** Whether these are all, so that every shard from 0 on has one. */
-  readonly isComplete: boolean;
-}
-
-const NOTHING_KNOWN: KnownCommits = { commits: new Map(), isComplete: false };
-
-function* shardsBetween(
-  from: number,
-  to: number,
-  isPassedOver: (shard: number) => boolean,
-): Generator<number> {
-  for (let shard = from; shard < to; shard += 1) if (!isPassedOver(shard)) yield shard;
-}
 
 function parsePlace(cursor: string | undefined): Place {
   if (cursor === undefined) return START;
@@ -44,6 +29,8 @@ function parsePlace(cursor: string | undefined): Place {
 
 /**
  * A page of the committed rows of a run, in shard order, those of complete generations after the run's own.
+ * @param known commits of the run itself that have been read before
+ * @param isComplete whether these are all that count, so that none need be listed
  * @throws ImagemillError USAGE where the run does not label images
  */
 export async function resultsPage(
@@ -51,7 +38,8 @@ export async function resultsPage(
   ledger: RunLedger,
   resolver: StoreResolver,
   { cursor, limit }: { cursor?: string | undefined; limit: number },
-  known: KnownCommits = NOTHING_KNOWN,
+  known: KnownCommits = new Map(),
+  isComplete = false,
 ): Promise<ResultsPage> {
   if (!isLabelRun(run)) throw wrongKind('a run that labels images', run);
   const read = async (ledger: RunLedger, { part }: Commit) => {
@@ -60,12 +48,16 @@ export async function resultsPage(
       rows.push(...batch);
     return rows.map(({ embedding: _embedding, ...row }) => row);
   };
-  return page(await resultLedgers(ledger, resolver), parsePlace(cursor), limit, read, { known });
+  const ledgers = await resultLedgers(ledger, resolver);
+  const shardsFrom: ShardsFrom = (each, from) =>
+    each === ledger && isComplete ? knownFrom(known, from) : committedFrom(each, from);
+  return page(ledgers, parsePlace(cursor), limit, read, undefined, shardsFrom);
 }
 
 /**
  * A page of the error rows that are left.
  * @param known commits of the run itself that have been read before: those without errors are passed over
+ * @param isComplete whether these are all that count, so that none need be listed
  * @throws ImagemillError USAGE where the run does not read images
  */
 export async function errorsPage(
@@ -73,7 +65,8 @@ export async function errorsPage(
   ledger: RunLedger,
   resolver: StoreResolver,
   { cursor, limit }: { cursor?: string | undefined; limit: number },
-  known: KnownCommits = NOTHING_KNOWN,
+  known: KnownCommits = new Map(),
+  isComplete = false,
 ): Promise<ErrorsPage> {
   if (!isShardedRun(run)) throw wrongKind('a run that reads images', run);
   const ledgers = await resultLedgers(ledger, resolver);
@@ -81,9 +74,10 @@ export async function errorsPage(
   const place = cursor === undefined ? { ...START, ledger: ledgers.length - 1 } : parsePlace(cursor);
   // Whoever began with the errors of one generation goes on with them, though the next may be there by now.
   const generation = ledgers.slice(0, place.ledger + 1);
+  const isOwn = place.ledger === 0;
   const isWhole = (shard: number) => {
-    const commit = known.commits.get(shard);
-    return place.ledger === 0 && commit !== undefined && commit.items === commit.labelled;
+    const commit = known.get(shard);
+    return isOwn && commit !== undefined && commit.items === commit.labelled;
   };
   return page(
     generation,
@@ -91,8 +85,24 @@ export async function errorsPage(
     limit,
     async (ledger, { errors }) =>
       errors === null ? [] : parseErrorRows(await ledger.store.get(errors.key), errors.key),
-    { known, isPassedOver: isWhole },
+    isWhole,
+    isOwn && isComplete ? (_, from) => knownFrom(known, from, isWhole) : committedFrom,
   );
+}
+
+/** Shards in order. */
+type ShardsFrom = (ledger: RunLedger, from: number) => AsyncIterable<number> | Iterable<number>;
+
+const committedFrom: ShardsFrom = (ledger, from) => ledger.committedShards(from);
+
+function knownFrom(
+  known: KnownCommits,
+  from: number,
+  isPassedOver: (shard: number) => boolean = () => false,
+): number[] {
+  const shards: number[] = [];
+  for (const shard of known.keys()) if (shard >= from && !isPassedOver(shard)) shards.push(shard);
+  return shards.sort((a, b) => a - b);
 }
 
 async function page<R>(
@@ -100,19 +110,15 @@ async function page<R>(
   from: Place,
   limit: number,
   read: (ledger: RunLedger, commit: Commit) => Promise<R[]>,
-  options: { known: KnownCommits; isPassedOver?: (shard: number) => boolean },
+  isPassedOver: (shard: number) => boolean = () => false,
+  shardsFrom = committedFrom,
 ): Promise<{ rows: R[]; next: string | null }> {
-  const { known, isPassedOver = () => false } = options;
   const rows: R[] = [];
   let looked = 0;
   for (const [place, ledger] of ledgers.entries()) {
     if (place < from.ledger) continue;
     const begins = place === from.ledger ? from : START;
-    const shards =
-      place === 0 && known.isComplete
-        ? shardsBetween(begins.shard, known.commits.size, isPassedOver)
-        : ledger.committedShards(begins.shard);
-    for await (const shard of shards) {
+    for await (const shard of shardsFrom(ledger, begins.shard)) {
       if (isPassedOver(shard)) continue;
       if (looked === SHARDS_PER_PAGE) return { rows, next: `${place}.${shard}.0` };
       looked += 1;

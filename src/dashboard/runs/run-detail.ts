@@ -1,11 +1,9 @@
-import { SHARD_MAP_MAX, type RunDetail, type ShardMap } from '../../contract/api/runs.ts';
+import { SHARD_MAP_MAX, type RunDetail, type ShardFacts, type ShardMap } from '../../contract/api/runs.ts';
 import { ImagemillError } from '../../contract/errors.ts';
 import type { Run } from '../../contract/run.ts';
 import type { WatchedRun } from '../catalogue/watched-run.ts';
 import { actionsFor } from './act-on-run.ts';
-
-/** How long a page waits for a run with many commits to be read; what is missing comes with the next look. */
-const READ_BUDGET_MS = 150;
+import { withinBudget } from './within-budget.ts';
 
 /**
  * Everything of a run that fits on one page, from what is in memory; reading goes on in the background where it takes
@@ -39,6 +37,32 @@ export async function shardMap(watched: WatchedRun): Promise<ShardMap> {
   return { run: watched.entry.run, planned, planComplete, cells: cells.join('') };
 }
 
+/**
+ * What is known of one shard.
+ * @throws ImagemillError PAGE_NOT_FOUND where the run has not so many
+ */
+export async function shardFacts(watched: WatchedRun, shard: number): Promise<ShardFacts> {
+  await withinBudget(watched.refreshWhole());
+  const planned = shardsOf(watched)?.planned ?? 0;
+  if (shard >= planned) {
+    throw new ImagemillError(
+      'PAGE_NOT_FOUND',
+      `${watched.entry.run}: expected a shard below ${planned}, got ${shard}`,
+    );
+  }
+  const commit = watched.commits.commits.get(shard);
+  if (commit !== undefined) {
+    const { items, labelled, seconds, worker, committedAt } = commit;
+    const errors = items - labelled;
+    return { shard, state: 'committed', items, labelled, errors, seconds, worker, committedAt };
+  }
+  const nothing = { labelled: null, seconds: null, worker: null, committedAt: null };
+  const active = watched.active.get(shard);
+  if (active !== undefined) return { shard, state: 'active', ...active, ...nothing };
+  const state = watched.failedShards.has(shard) ? 'failed' : 'waiting';
+  return { shard, state, items: null, errors: null, ...nothing };
+}
+
 function cellOf({ commits, active, failedShards }: WatchedRun, shard: number): string {
   const commit = commits.commits.get(shard);
   if (commit !== undefined) return commit.labelled < commit.items ? '!' : '=';
@@ -55,15 +79,6 @@ function shardsOf(watched: WatchedRun): RunDetail['shards'] {
     committed,
     planComplete: plan !== null,
   };
-}
-
-/** Waits for reading that may take longer than a page may: it goes on in the background. */
-export function withinBudget(work: Promise<void>): Promise<void> {
-  // A fault is the next reader's; here what is known is shown.
-  const guarded = work.catch(() => {});
-  let timer: NodeJS.Timeout | undefined;
-  const budget = new Promise<void>((resolve) => (timer = setTimeout(resolve, READ_BUDGET_MS)));
-  return Promise.race([guarded, budget]).finally(() => clearTimeout(timer));
 }
 
 async function readDocument(watched: WatchedRun): Promise<Run | null> {

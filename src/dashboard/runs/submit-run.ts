@@ -8,6 +8,7 @@ import { submitClassify } from '../../producer/submit-classify.ts';
 import { submitEvaluate } from '../../producer/submit-evaluate.ts';
 import { submitPrepare } from '../../producer/submit-prepare.ts';
 import { submitTrain } from '../../producer/submit-train.ts';
+import { withSpan, type OpenSpan } from '../../telemetry/spans.ts';
 import { checkLocations } from '../access/allowed-locations.ts';
 import type { Services } from '../services.ts';
 
@@ -15,13 +16,25 @@ import type { Services } from '../services.ts';
  * Checks a request, creates its run and puts it on the queue; nothing is written before every check has passed.
  * @throws ImagemillError LOCATION_REFUSED and what the command of the same name is refused with
  */
-export async function submitRun(
+export function submitRun(
   request: SubmitRun,
   services: Services,
   submission: Submission,
 ): Promise<Submitted> {
+  return withSpan('imagemill submit', { 'imagemill.kind': request.kind }, (span) =>
+    submit(request, services, submission, span),
+  );
+}
+
+async function submit(
+  request: SubmitRun,
+  services: Services,
+  submission: Submission,
+  span: OpenSpan,
+): Promise<Submitted> {
   checkLocations(request, services.locations, services.resolver);
   const { run, ledger, created } = await create(request, services, submission);
+  span.set({ 'imagemill.run': run.run });
   if ((await ledger.state()) !== 'done') {
     const { priority } = request;
     if (isTrainRun(run)) {

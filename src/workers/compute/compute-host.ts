@@ -9,6 +9,7 @@ import { lastWords } from '../../telemetry/last-words.ts';
 import { printableLine } from '../../telemetry/printable.ts';
 import type { StepDraft } from '../../pipeline/training/epoch-task.ts';
 import type {
+  ComputeFacts,
   FromCompute,
   ProgressOf,
   ResultOf,
@@ -31,7 +32,13 @@ export interface ComputeHostOptions {
   /** Without progress for this long the process is killed. */
   readonly watchdogMs: number;
   readonly logger: Logger;
+  /** Hears of a process that ended before its time. */
+  readonly onEnd?: (how: ComputeEnd) => void;
 }
+
+/** `died`: by itself, or killed from outside; `hung`: killed for want of progress. */
+export const COMPUTE_ENDS = ['died', 'hung'] as const;
+export type ComputeEnd = (typeof COMPUTE_ENDS)[number];
 
 export interface AttemptOptions<K extends WorkKind> {
   readonly signal: AbortSignal;
@@ -61,6 +68,7 @@ export class ComputeHost {
   #watchdog: NodeJS.Timeout | null = null;
   #stderrTail = '';
   #closed = false;
+  #facts: ComputeFacts | null = null;
   /** Last reported event loop delay of the compute process, 99th percentile. */
   eventLoopDelayP99Ms = 0;
 
@@ -70,6 +78,12 @@ export class ComputeHost {
 
   get pid(): number | undefined {
     return this.#child?.pid;
+  }
+
+  /** What the process last told of itself; null until it has, and where there is none. */
+  get facts(): (ComputeFacts & { readonly pid: number }) | null {
+    const { pid } = this;
+    return pid === undefined || this.#facts === null ? null : { pid, ...this.#facts };
   }
 
   /** Starts the process ahead of the first shard. */
@@ -146,7 +160,7 @@ export class ComputeHost {
       serialization: 'advanced',
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
       env: {
-        ...withoutRedis(process.env),
+        ...withoutServices(process.env),
         // Tensors of a hundred megabytes come and go with every batch. Handing their pages back to the system and
         // faulting them in again costs more than the arithmetic, so glibc is told to keep them.
         MALLOC_MMAP_MAX_: '0',
@@ -186,6 +200,7 @@ export class ComputeHost {
   #receive(message: FromCompute): void {
     if (message.type === 'pulse') {
       this.eventLoopDelayP99Ms = message.eventLoopDelayP99Ms;
+      this.#facts = message;
       return;
     }
     if (message.type === 'ready') return;
@@ -231,7 +246,8 @@ export class ComputeHost {
     const now = Date.now();
     const hung = [...this.#attempts].filter(([, { progressAtMs }]) => now - progressAtMs > watchdogMs);
     if (hung.length === 0) return;
-    logger.error({ pid: this.pid, watchdogMs }, 'compute process made no progress and is killed');
+    const tokens = hung.map(([token]) => token);
+    logger.error({ pid: this.pid, watchdogMs, tokens }, 'compute process made no progress and is killed');
     for (const [, attempt] of hung) {
       attempt.reject(
         new ImagemillError(
@@ -243,12 +259,14 @@ export class ComputeHost {
     const child = this.#child;
     child?.kill('SIGKILL');
     // Its exit may take a while, and what is attempted from now on must not be given to it.
-    if (child !== null) this.#ended(child, 'killed, as it made no progress');
+    if (child !== null) this.#ended(child, 'killed, as it made no progress', 'hung');
   }
 
-  #ended(child: ChildProcess, how: string): void {
+  #ended(child: ChildProcess, how: string, end: ComputeEnd = 'died'): void {
     if (this.#child !== child) return;
     this.#child = null;
+    this.#facts = null;
+    if (!this.#closed) this.#options.onEnd?.(end);
     if (this.#watchdog !== null) clearInterval(this.#watchdog);
     this.#watchdog = null;
     const detail = lastWords(this.#stderrTail);
@@ -259,7 +277,9 @@ export class ComputeHost {
   }
 }
 
-/** This process opens what strangers have made; the queue is none of its business. */
-function withoutRedis(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(env).filter(([name]) => !/^(IMAGEMILL_)?REDIS_/.test(name)));
+/** This process opens what strangers have made; the queue, and who collects traces, are none of its business. */
+function withoutServices(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(
+    Object.entries(env).filter(([name]) => !/^((IMAGEMILL_)?REDIS|OTEL)_/.test(name)),
+  );
 }

@@ -9,6 +9,7 @@ import { createDecoder } from '../../pipeline/decode/create-decoder.ts';
 import { createImagePreparer } from '../../pipeline/decode/prepare-image.ts';
 import { createStoreResolver } from '../../storage/resolver.ts';
 import { watchEventLoop } from '../../telemetry/event-loop-delay.ts';
+import { cpuSecondsOfThisProcess } from '../cpu-meter.ts';
 import { RunCache } from '../run-cache.ts';
 import { LoadedModels } from './loaded-models.ts';
 import type { FromCompute, PublishTask, ResultOf, StartMessage, ToCompute, WorkKind } from './protocol.ts';
@@ -119,5 +120,14 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => {}
 
 offerAsVictim();
 const eventLoop = watchEventLoop();
-setInterval(() => send({ type: 'pulse', eventLoopDelayP99Ms: eventLoop.read().p99Ms }), PULSE_MS);
+setInterval(() => {
+  const { p99Ms, recentP99Ms } = eventLoop.read();
+  send({
+    type: 'pulse',
+    eventLoopDelayP99Ms: p99Ms,
+    recentDelayP99Ms: recentP99Ms,
+    residentBytes: process.memoryUsage.rss(),
+    cpuSeconds: cpuSecondsOfThisProcess(),
+  });
+}, PULSE_MS);
 send({ type: 'ready' });

@@ -100,5 +100,14 @@ export type FromCompute =
   | { readonly type: 'paused'; readonly token: string }
   | { readonly type: 'done'; readonly token: string; readonly result: ResultOf<WorkKind> }
   | ({ readonly type: 'failed'; readonly token: string } & WireError)
-  /** Once a second: how late the event loop of the compute process runs. */
-  | { readonly type: 'pulse'; readonly eventLoopDelayP99Ms: number };
+  | ({ readonly type: 'pulse' } & ComputeFacts);
+
+/** What the compute process tells of itself, once a second. */
+export interface ComputeFacts {
+  /** How late its event loop ran, since it began and in the last 10 to 20 seconds. */
+  readonly eventLoopDelayP99Ms: number;
+  readonly recentDelayP99Ms: number;
+  readonly residentBytes: number;
+  /** Processor time of all its threads, since it began. */
+  readonly cpuSeconds: number;
+}

@@ -16,11 +16,10 @@ afterEach(() => Promise.all(apps.splice(0).map((app) => app.close())));
 async function guarded(mode: AccessMode): Promise<FastifyInstance> {
   const app = fastify();
   apps.push(app);
-  app.setErrorHandler((error, _request, reply) => {
+  await registerGuard(app, mode, (error, _request, reply) => {
     const problem = problemOf(error);
     return reply.code(problem.status).send(problem);
   });
-  await registerGuard(app, mode);
   app.get('/seen', (request) => request.identity);
   app.post('/done', (request) => request.identity);
   app.get('/public', { config: { access: 'public' } }, (request) => ({ identity: request.identity }));
