@@ -24,7 +24,9 @@ export function answerUnroutable(error: FastifyError, request: FastifyRequest, r
 /** Answers bytes that are no HTTP request, and ends the connection. */
 export function answerUnreadable(logger: Logger): (error: Error & { code?: string }, socket: Socket) => void {
   return (error, socket) => {
-    if (error.code === 'ECONNRESET' || !socket.writable) {
+    // A body that breaks off after its request was refused: a second answer would pass for that to another request.
+    const isAnswered = socket.bytesWritten > 0 && /CHUNK|EOF/.test(error.code ?? '');
+    if (error.code === 'ECONNRESET' || isAnswered || !socket.writable) {
       socket.destroy();
       return;
     }

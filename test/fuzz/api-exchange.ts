@@ -62,8 +62,12 @@ export function exchange(address: string, sent: FuzzedRequest, token: string): P
   });
 }
 
-/** Sends bytes that are no proper request. @returns all that comes back until the other side ends */
-export function sendBytes(address: string, bytes: string): Promise<string> {
+/**
+ * Sends bytes that are no proper request.
+ * @param afterAnswer what is sent once something came back
+ * @returns all that comes back until the other side ends
+ */
+export function sendBytes(address: string, bytes: string, afterAnswer?: string): Promise<string> {
   const { hostname, port } = new URL(address);
   return new Promise((resolve, reject) => {
     const socket = connect(Number(port), hostname, () => socket.write(bytes));
@@ -72,7 +76,10 @@ export function sendBytes(address: string, bytes: string): Promise<string> {
       socket.destroy();
       reject(new Error(`no answer within ${ANSWER_TIMEOUT_MS} ms to ${JSON.stringify(bytes.slice(0, 100))}`));
     });
-    socket.on('data', (chunk) => (text += chunk.toString('latin1')));
+    socket.on('data', (chunk) => {
+      if (text === '' && afterAnswer !== undefined) socket.write(afterAnswer);
+      text += chunk.toString('latin1');
+    });
     socket.once('error', reject);
     socket.once('close', () => resolve(text));
   });

@@ -128,6 +128,7 @@ describe.each(operations.map((operation): [string, NamedOperation] => [operation
 
 describe('bytes that are no request', () => {
   const HOST = 'Host: 127.0.0.1\r\nConnection: close\r\n';
+  const OWN = `${HOST}Authorization: Bearer ${OPERATOR_TOKEN}\r\nContent-Type: application/json\r\n`;
   it.each<[what: string, bytes: string, status: number]>([
     ['nonsense', 'hello\r\n\r\n', 400],
     ['a header without a name', `GET / HTTP/1.1\r\n: x\r\n${HOST}\r\n`, 400],
@@ -139,7 +140,7 @@ describe('bytes that are no request', () => {
       400,
     ],
     ['a length that is none', `POST /api/v1/runs HTTP/1.1\r\n${HOST}Content-Length: -1\r\n\r\n`, 400],
-    ['a broken chunk', `POST /api/v1/runs HTTP/1.1\r\n${HOST}Transfer-Encoding: chunked\r\n\r\nzz\r\n`, 400],
+    ['a broken chunk', `POST /api/v1/runs HTTP/1.1\r\n${OWN}Transfer-Encoding: chunked\r\n\r\nzz\r\n`, 400],
     ['an address with a broken escape', `GET /api/v1/runs/%zz HTTP/1.1\r\n${HOST}\r\n`, 400],
   ])('%s', async (_, bytes, status) => {
     const text = await sendBytes(world.address, bytes);
@@ -149,6 +150,13 @@ describe('bytes that are no request', () => {
     expect(head.toLowerCase()).toContain('x-content-type-options: nosniff');
     expect(checks.fault(document.components.schemas['Problem'] ?? {}, JSON.parse(body))).toBeNull();
   });
+});
+
+it('answers once where the body of a refused request breaks', async () => {
+  const head = 'POST /api/v1/runs HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n';
+  const text = await sendBytes(world.address, head, '5\r\nhello\r\nzz\r\n');
+  expect(text.match(/HTTP\/1\.1 /g)).toHaveLength(1);
+  expect(text).toMatch(/^HTTP\/1\.1 403 /);
 });
 
 it('was asked for all of it: what is done, what is there, and what is refused', () => {
