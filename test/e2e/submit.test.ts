@@ -9,6 +9,7 @@ import { titleNeeding } from '../support/needs.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { createWorkspace, type Workspace } from '../support/workspace.ts';
 
+const SOON = { timeout: 30_000 };
 const hasBrowser = findBrowser() !== null;
 const IMAGES = 600;
 
@@ -67,7 +68,7 @@ describe.skipIf(!hasBrowser)(titleNeeding('Chromium', hasBrowser, 'submitting ru
 
     await page.goto(`${dashboard.address}/runs`);
     const row = page.locator(`tr[data-run="${run}"]`);
-    await expect.poll(() => row.locator('[data-field="errors"]').textContent()).toBe('1');
+    await expect.poll(() => row.locator('[data-field="errors"]').textContent(), SOON).toBe('1');
     expect(await row.locator('[data-field="items"]').textContent()).toBe(`${IMAGES + 1} of ${IMAGES + 1}`);
     expect(faults).toEqual([]);
   }, 120_000);
@@ -112,7 +113,7 @@ describe.skipIf(!hasBrowser)(titleNeeding('Chromium', hasBrowser, 'submitting ru
     page.on('dialog', (dialog) => void dialog.accept());
     await page.getByRole('button', { name: 'Cancel' }).click();
     await expect
-      .poll(() => page.locator('[data-field="state"]').first().textContent(), { timeout: 10_000 })
+      .poll(() => page.locator('[data-field="state"]').first().textContent(), SOON)
       .toBe('cancelled');
   });
 });

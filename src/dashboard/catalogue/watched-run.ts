@@ -38,6 +38,7 @@ export class WatchedRun {
   #summary: MergedSummary | null = null;
   #trainSummary: TrainSummary | null = null;
   #refreshing: Promise<void> | null = null;
+  #hasLastEpoch = false;
   #searchText: string | null = null;
   state: ShownState = 'unknown';
   /** How many times in succession the state was read, and was the same. */
@@ -134,7 +135,9 @@ export class WatchedRun {
     const isFresh = this.state === 'done' && this.#now() - this.refreshedAtMs < DONE_INTERVAL_MS;
     if (!isFresh) await this.refresh();
     if (this.entry.kind === 'train') {
-      if (!isFresh || this.epochs.epochs.length === 0) await this.epochs.refresh();
+      // Those that were read before its end lack the last.
+      if (!this.#hasLastEpoch) await this.epochs.refresh();
+      this.#hasLastEpoch = this.state === 'done';
     } else if (!this.isWholeRead) {
       do await this.#refreshCommits();
       while (this.commits.isBehind);

@@ -15,7 +15,8 @@ export async function readTraining(watched: WatchedRun): Promise<Training> {
   const { epochs } = watched.epochs;
   return {
     epochs: run.spec.recipe.epochs,
-    stepsPerEpoch: watched.latest?.steps ?? epochs.at(-1)?.steps ?? null,
+    // A job that waits for the device says 0: it has not looked yet.
+    stepsPerEpoch: positive(watched.latest?.steps) ?? positive(epochs.at(-1)?.steps),
     done: epochs.map(
       ({ checkpoint: _checkpoint, metrics: _metrics, token: _token, schema: _schema, run: _run, ...facts }) =>
         facts,
@@ -23,4 +24,8 @@ export async function readTraining(watched: WatchedRun): Promise<Training> {
     steps: thinOut(steps, CURVE_POINTS_MAX),
     latest: watched.isLive ? watched.latest : null,
   };
+}
+
+function positive(value: number | undefined): number | null {
+  return value === undefined || value === 0 ? null : value;
 }
