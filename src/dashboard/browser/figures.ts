@@ -1,10 +1,12 @@
-/** The same figures as src/dashboard/pages/figures.ts writes them, for what changes while one looks. */
+/** Figures as pages write them, and scripts while one looks. */
 const grouped = new Intl.NumberFormat('en-US', { maximumFractionDigits: 1 });
 
+/** `12345.67` → `12,345.7`; `–` for what is not known. */
 export function number(value: number | null): string {
   return value === null ? '–' : grouped.format(value);
 }
 
+/** Seconds as a person says them: `8 s`, `2 min 5 s`, `3 h 20 min`, `2 d 4 h`. */
 export function duration(seconds: number | null): string {
   if (seconds === null) return '–';
   const whole = Math.max(0, Math.round(seconds));
@@ -14,6 +16,7 @@ export function duration(seconds: number | null): string {
   return `${Math.floor(whole / 86_400)} d ${Math.floor((whole % 86_400) / 3_600)} h`;
 }
 
+/** `0.00812` → `0.81 %`. */
 export function percent(share: number | null, digits = 2): string {
   return share === null ? '–' : `${(share * 100).toFixed(digits)} %`;
 }
