@@ -264,12 +264,17 @@ describe.skipIf(MISSING !== null)(
     });
 
     it('of Redis are not in the environment of the process that opens images', async () => {
-      const other = await startWorker({ ...env, REDIS_URL: redis.urlOf('worker') });
+      const tokens = {
+        IMAGEMILL_TOKEN: 'operator-of-the-board',
+        IMAGEMILL_VIEWER_TOKEN: 'viewer-of-the-board',
+      };
+      const other = await startWorker({ ...env, ...tokens, REDIS_URL: redis.urlOf('worker') });
       const [, compute = 0] = processesBelow(other.child.pid ?? 0);
       const environment = readFileSync(`/proc/${compute}/environ`, 'utf8');
       other.child.kill('SIGKILL');
       expect(environment).toContain('AWS_SECRET_ACCESS_KEY=');
       expect(environment).not.toContain('REDIS');
+      expect(environment).not.toContain('of-the-board');
     });
   },
 );

@@ -277,9 +277,9 @@ export class ComputeHost {
   }
 }
 
-/** This process opens what strangers have made; the queue, and who collects traces, are none of its business. */
+/** What opens strangers' files need not know the queue, the dashboard's tokens, nor who collects traces. */
+const NOT_ITS_BUSINESS = /^(((IMAGEMILL_)?REDIS|OTEL)_|IMAGEMILL_(VIEWER_)?TOKEN$)/;
+
 function withoutServices(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  return Object.fromEntries(
-    Object.entries(env).filter(([name]) => !/^((IMAGEMILL_)?REDIS|OTEL)_/.test(name)),
-  );
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !NOT_ITS_BUSINESS.test(name)));
 }
