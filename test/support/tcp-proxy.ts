@@ -92,8 +92,9 @@ export class TcpProxy {
         const delayMs = latencyMs + (chunk.length / bytesPerSecond) * MS_PER_SECOND;
         if (delayMs >= 1) await new Promise((resolve) => setTimeout(resolve, delayMs));
         const isLost = blackhole === 'both' || blackhole === direction;
+        // A socket whose other end is gone fails a write; its 'error' listener has told the other.
         if (!isLost && !to.destroyed && !to.write(chunk))
-          await Promise.race([once(to, 'drain'), once(to, 'close')]);
+          await Promise.race([once(to, 'drain'), once(to, 'close')]).catch(() => undefined);
         from.resume();
       });
     });
