@@ -31,6 +31,7 @@ import { PageRenderer } from './pages/render.ts';
 import { registerPages } from './pages/routes.ts';
 import { PictureHost } from './pictures/picture-host.ts';
 import { registerQueueBoard } from './queues/queue-board.ts';
+import { PartRows } from './runs/part-rows.ts';
 import type { Services } from './services.ts';
 import { FleetView } from './workers/fleet-view.ts';
 
@@ -89,6 +90,7 @@ export async function createDashboard(options: DashboardOptions): Promise<Dashbo
     register,
     idempotency,
     fleet: new FleetView(options.workers, options.queues),
+    parts: new PartRows(),
     pictures,
   };
   const app = await createApp(services);

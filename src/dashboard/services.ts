@@ -8,6 +8,7 @@ import type { Idempotency } from './api/idempotency.ts';
 import type { RunCatalogue } from './catalogue/run-catalogue.ts';
 import type { LiveHub } from './live/live-hub.ts';
 import type { PictureHost } from './pictures/picture-host.ts';
+import type { PartRows } from './runs/part-rows.ts';
 import type { FleetView } from './workers/fleet-view.ts';
 
 /** What every route works with. */
@@ -23,6 +24,7 @@ export interface Services {
   readonly register: MetricsRegister;
   readonly access: AccessMode;
   readonly idempotency: Idempotency;
+  readonly parts: PartRows;
   readonly pictures: Pick<PictureHost, 'thumbnail' | 'filters' | 'minibatch'>;
   /** Locations that runs may name; null: any. */
   readonly locations: readonly string[] | null;

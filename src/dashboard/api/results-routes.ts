@@ -27,7 +27,7 @@ const READING_IMAGES = [...LABELLING, 'prepare'] as const;
 /** What runs have brought forth: rows, errors, curves; page by page, or as a file. */
 export function registerResultRoutes(app: FastifyInstance, services: Services): void {
   const routes = app.withTypeProvider<ZodTypeProvider>();
-  const { catalogue, resolver } = services;
+  const { catalogue, resolver, parts } = services;
   routes.get(
     '/runs/:run/results',
     {
@@ -48,6 +48,7 @@ export function registerResultRoutes(app: FastifyInstance, services: Services): 
         resolver,
         request.query,
         watched.knownCommits,
+        parts,
       );
     },
   );

@@ -1,6 +1,6 @@
 import { ImageError, ImagemillError } from '../../contract/errors.ts';
 import type { Logger } from '../../telemetry/logger.ts';
-import { PictureCache } from './picture-cache.ts';
+import { BoundedCache } from '../bounded-cache.ts';
 import {
   DEFAULT_PICTURE_LIMITS,
   SIDE_PX_DEFAULT,
@@ -8,7 +8,7 @@ import {
   type PictureLimits,
 } from './picture-limits.ts';
 import { PictureProcess, type PictureRequest } from './picture-process.ts';
-import type { Picture, PictureTask } from './protocol.ts';
+import { pictureBytes, type Picture, type PictureTask } from './protocol.ts';
 
 /** Images that are not tried again for a while. */
 const CONDEMNED_MAX = 1_000;
@@ -38,14 +38,14 @@ interface Wanted {
 export class PictureHost {
   readonly #limits: PictureLimits;
   readonly #process: PictureProcess;
-  readonly #cache: PictureCache;
+  readonly #cache: BoundedCache<Picture>;
   readonly #wanted = new Map<string, Wanted>();
   readonly #condemned = new Map<string, { readonly error: ImageError; readonly untilMs: number }>();
 
   constructor({ environment, logger, limits }: PictureHostOptions) {
     this.#limits = { ...DEFAULT_PICTURE_LIMITS, ...limits };
     this.#process = new PictureProcess({ environment, logger, limits: this.#limits });
-    this.#cache = new PictureCache(this.#limits.cacheBytes);
+    this.#cache = new BoundedCache(this.#limits.cacheBytes, pictureBytes);
   }
 
   /** Of the process that decodes; undefined where none is needed now. */

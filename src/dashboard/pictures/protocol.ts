@@ -30,6 +30,11 @@ export interface Picture {
   readonly labels?: readonly string[];
 }
 
+/** What a picture takes in memory, roughly. */
+export function pictureBytes({ bytes, labels = [] }: Picture): number {
+  return bytes.byteLength + 2 * labels.reduce((sum, label) => sum + label.length, 0);
+}
+
 export interface ToPictures {
   readonly id: number;
   readonly task: PictureTask;

@@ -1,12 +1,12 @@
 import type { ErrorsPage, ResultsPage } from '../../contract/api/runs.ts';
 import { ImagemillError } from '../../contract/errors.ts';
 import type { Commit } from '../../contract/ledger.ts';
-import { errorRowSchema, type ErrorRow, type ResultRow } from '../../contract/rows.ts';
+import { errorRowSchema, type ErrorRow } from '../../contract/rows.ts';
 import { isLabelRun, isShardedRun, type Run } from '../../contract/run.ts';
-import { readPart } from '../../pipeline/sink/read-part.ts';
 import { resultLedgers } from '../../storage/generations.ts';
 import type { StoreResolver } from '../../storage/object-store.ts';
 import type { RunLedger } from '../../storage/run-ledger.ts';
+import { PartRows } from './part-rows.ts';
 
 /** Where a page begins: the ledger (0: the run's own, n: that of generation n), the shard, and the row in its part. */
 interface Place {
@@ -44,6 +44,7 @@ function parsePlace(cursor: string | undefined): Place {
 
 /**
  * A page of the committed rows of a run, in shard order, those of complete generations after the run's own.
+ * @param parts where the rows of parts come from, and stay for the next page
  * @throws ImagemillError USAGE where the run does not label images
  */
 export async function resultsPage(
@@ -52,14 +53,10 @@ export async function resultsPage(
   resolver: StoreResolver,
   { cursor, limit }: { cursor?: string | undefined; limit: number },
   known: KnownCommits = NOTHING_KNOWN,
+  parts = new PartRows(),
 ): Promise<ResultsPage> {
   if (!isLabelRun(run)) throw wrongKind('a run that labels images', run);
-  const read = async (ledger: RunLedger, { part }: Commit) => {
-    const rows: ResultRow[] = [];
-    for await (const batch of readPart(await ledger.store.get(part.key), run.spec.format))
-      rows.push(...batch);
-    return rows.map(({ embedding: _embedding, ...row }) => row);
-  };
+  const read = (ledger: RunLedger, commit: Commit) => parts.read(ledger, commit, run.spec.format);
   return page(await resultLedgers(ledger, resolver), parsePlace(cursor), limit, read, { known });
 }
 
@@ -99,7 +96,7 @@ async function page<R>(
   ledgers: readonly RunLedger[],
   from: Place,
   limit: number,
-  read: (ledger: RunLedger, commit: Commit) => Promise<R[]>,
+  read: (ledger: RunLedger, commit: Commit) => Promise<readonly R[]>,
   options: { known: KnownCommits; isPassedOver?: (shard: number) => boolean },
 ): Promise<{ rows: R[]; next: string | null }> {
   const { known, isPassedOver = () => false } = options;

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { PictureCache } from '../../../src/dashboard/pictures/picture-cache.ts';
-import type { Picture } from '../../../src/dashboard/pictures/protocol.ts';
+import { BoundedCache } from '../../src/dashboard/bounded-cache.ts';
+import { pictureBytes, type Picture } from '../../src/dashboard/pictures/protocol.ts';
 
 const MAX_BYTES = 4_000;
 
@@ -13,11 +13,11 @@ const use = fc.record({
   bytes: fc.option(fc.integer({ min: 0, max: 2 * MAX_BYTES })),
 });
 
-describe('PictureCache', () => {
+describe('BoundedCache', () => {
   it('never holds more than its limit, and gives back what was put last under a key or nothing', () => {
     fc.assert(
       fc.property(fc.array(use, { maxLength: 60 }), (uses) => {
-        const cache = new PictureCache(MAX_BYTES);
+        const cache = new BoundedCache(MAX_BYTES, pictureBytes);
         const last = new Map<string, Picture>();
         for (const { key, bytes } of uses) {
           if (bytes === null) {
@@ -36,7 +36,7 @@ describe('PictureCache', () => {
   });
 
   it('makes room by what was not used for longest', () => {
-    const cache = new PictureCache(MAX_BYTES);
+    const cache = new BoundedCache(MAX_BYTES, pictureBytes);
     for (const key of ['a', 'b', 'c']) cache.set(key, picture(1_000));
     cache.get('a');
     cache.set('d', picture(1_000));
@@ -48,8 +48,8 @@ describe('PictureCache', () => {
     ]);
   });
 
-  it('counts the labels of a minibatch, keys, and small pictures, and keeps nothing that is larger than itself', () => {
-    const cache = new PictureCache(MAX_BYTES);
+  it('counts the labels of a minibatch, keys, and small values, and keeps nothing that is larger than itself', () => {
+    const cache = new BoundedCache(MAX_BYTES, pictureBytes);
     cache.set('a', { ...picture(0), labels: ['x'.repeat(MAX_BYTES)] });
     cache.set('k'.repeat(MAX_BYTES), picture(0));
     cache.set('b', picture(MAX_BYTES));
