@@ -33,7 +33,10 @@ export const writtenObjectSchema = z.object({
 
 export type WrittenObject = z.infer<typeof writtenObjectSchema>;
 
-/** Wall time of each stage, summed over images or batches, in seconds; stages overlap, so the sum exceeds the wall time. */
+/**
+ * Wall time of each stage without waiting for a turn in it, summed over images or batches, in seconds; stages overlap, so
+ * the sum exceeds the wall time.
+ */
 export const stageSecondsSchema = z.object({
   fetch: z.number(),
   decode: z.number(),

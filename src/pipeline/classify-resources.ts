@@ -16,7 +16,12 @@ export interface BatchDevice {
   classify(
     slab: ArrayBuffer,
     count: number,
-  ): Promise<{ readonly classification: Classification; readonly slab: ArrayBuffer }>;
+  ): Promise<{
+    readonly classification: Classification;
+    readonly slab: ArrayBuffer;
+    /** Of this batch alone, without its wait for others. */
+    readonly computeMs: number;
+  }>;
 }
 
 /** What a compute process shares between its shards. */

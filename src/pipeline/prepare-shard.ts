@@ -136,7 +136,7 @@ async function prepareItem(
     const bytes = await fetches.run(() => clock.time('fetch', () => reader.read(item, signal)));
     clock.bytesRead += bytes.length;
     onStep();
-    const image = await clock.time('decode', () => preparer.prepare(bytes, spec));
+    const image = await clock.time('decode', (restart) => preparer.prepare(bytes, spec, restart));
     const digest = sha256(bytes);
     const split = splitOf(digest, spec);
     // Sums are exact, so the order in which images arrive does not show in them.

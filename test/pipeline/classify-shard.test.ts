@@ -39,7 +39,7 @@ function resources(overrides: Partial<ClassifyResources> = {}): ClassifyResource
         const firsts = Array.from({ length: count }, (_, slot) => pixels[slot * SLOT_BYTES] ?? 0);
         const ids = Int32Array.from(firsts.flatMap((first) => [first % 3, (first + 1) % 3]));
         const scores = Float32Array.from(firsts.flatMap(() => [0.75, 0.25]));
-        return { classification: { ids, scores, embeddings: null }, slab };
+        return { classification: { ids, scores, embeddings: null }, slab, computeMs: 1_000 };
       },
     },
     slabs: new SlabPool(4 * SLOT_BYTES, 4),
@@ -101,6 +101,8 @@ describe('classifyShard', () => {
       model: 'sha256:11',
     });
     expect(part).toMatchObject({ items: 10, labelled: 10, errors: null, errorsByCode: {}, bytesRead: 10 });
+    // What the device says it took, not how long its answers were in coming.
+    expect(part.stages.compute).toBe(3);
   });
 
   it('says what it wrote: key, bytes and digest of the part', async () => {

@@ -39,7 +39,9 @@ export async function fillSlab(
       const bytes = await fetches.run(() => clock.time('fetch', () => reader.read(item, signal)));
       clock.bytesRead += bytes.length;
       onStep();
-      const size = await clock.time('decode', () => decoder.decode(bytes, preprocessing, target));
+      const size = await clock.time('decode', (restart) =>
+        decoder.decode(bytes, preprocessing, target, restart),
+      );
       return { uri: item.uri, digest: sha256(bytes), width: size.width, height: size.height };
     } catch (error) {
       if (!(error instanceof ImageError)) throw error;

@@ -9,10 +9,13 @@ export class StageClock {
   /** Bytes of encoded images. */
   bytesRead = 0;
 
-  async time<R>(stage: keyof StageSeconds, work: () => Promise<R>): Promise<R> {
-    const startedAtMs = performance.now();
+  /** @param work calls `restart` where the time until then was spent waiting for a turn, which is no stage's */
+  async time<R>(stage: keyof StageSeconds, work: (restart: () => void) => Promise<R>): Promise<R> {
+    let startedAtMs = performance.now();
     try {
-      return await work();
+      return await work(() => {
+        startedAtMs = performance.now();
+      });
     } finally {
       this.add(stage, performance.now() - startedAtMs);
     }

@@ -16,7 +16,7 @@ export function createDecoder(options: DecoderOptions): Decoder {
     avif: sharp,
   };
   return {
-    decode: async (bytes, preprocessing, target) =>
-      byFormat[identifyImage(bytes, options.limits)].decode(bytes, preprocessing, target),
+    decode: async (bytes, preprocessing, target, onTurn) =>
+      byFormat[identifyImage(bytes, options.limits)].decode(bytes, preprocessing, target, onTurn),
   };
 }

@@ -28,8 +28,14 @@ export interface Decoder {
    * Decodes, resizes and crops `bytes` into `target`, always as RGB: the graph swaps channels where a model wants BGR.
    * After IMAGE_TIMEOUT the library may still be reading `bytes`: they must not be written to or transferred.
    * @param target (crops, H, W, 3) uint8: 1 crop (centre), or 5 (top-left, top-right, bottom-left, bottom-right, centre)
+   * @param onTurn called when the image's turn has come, after other images
    * @throws ImageError IMAGE_EMPTY, IMAGE_FORMAT_UNKNOWN, IMAGE_TRUNCATED, IMAGE_CORRUPT, IMAGE_TOO_MANY_BYTES,
    *   IMAGE_TOO_MANY_PIXELS, IMAGE_TIMEOUT
    */
-  decode(bytes: Uint8Array, preprocessing: Preprocessing, target: Uint8Array): Promise<DecodedImage>;
+  decode(
+    bytes: Uint8Array,
+    preprocessing: Preprocessing,
+    target: Uint8Array,
+    onTurn?: () => void,
+  ): Promise<DecodedImage>;
 }

@@ -35,22 +35,24 @@ export interface ImagePreparer {
    * its shorter side to `shortSide` pixels, antialiased, and encodes it again. A smaller image keeps its size; a small
    * PNG that is to become the very same PNG stays as it is.
    * After IMAGE_TIMEOUT the library may still be reading `bytes`: they must not be written to or transferred.
+   * @param onTurn called when the image's turn has come, after other images
    * @throws ImageError as `Decoder.decode`
    */
-  prepare(bytes: Uint8Array, options: PrepareImageOptions): Promise<PreparedImage>;
+  prepare(bytes: Uint8Array, options: PrepareImageOptions, onTurn?: () => void): Promise<PreparedImage>;
 }
 
 export function createImagePreparer({ limits, concurrency }: DecoderOptions): ImagePreparer {
   const slots = new Semaphore(concurrency);
   configureLibvips();
   return {
-    async prepare(bytes, options) {
+    async prepare(bytes, options, onTurn) {
       const format = identifyImage(bytes, limits);
       const plain = format === 'png' && options.encoding === 'png' ? readPlainPng(bytes) : undefined;
       if (plain !== undefined && staysAsItIs(plain, options.shortSide, limits)) {
         return { bytes, width: plain.width, height: plain.height, pixels: rgbOfRows(plain) };
       }
       await slots.acquire();
+      onTurn?.();
       // One that timed out keeps its slot until libvips lets go of the thread, so that the number of threads stays bounded.
       const work = prepareImage(bytes, { ...options, format, limits }).finally(() => slots.release());
       return withDeadline(work, limits.timeoutMs);

@@ -53,10 +53,12 @@ export function createSharpDecoder(options: DecoderOptions): Decoder {
     bytes: Uint8Array,
     preprocessing: Preprocessing,
     target: Uint8Array,
+    onTurn?: () => void,
   ): Promise<DecodedImage> {
     const format = identifyImage(bytes, limits);
     const crops = countCrops(preprocessing, target);
     await slots.acquire();
+    onTurn?.();
     // A timed out decode keeps its slot until libvips lets go of the thread, so that the number of threads stays bounded.
     const work = renderCrops({ bytes, format, preprocessing, crops, limits }).finally(() => slots.release());
     const { shown, geometry, renderings } = await withDeadline(work, limits.timeoutMs);

@@ -46,6 +46,8 @@ export type DeviceThreadReply =
       readonly id: number;
       readonly slab: ArrayBuffer;
       readonly classification: Classification;
+      /** Of this batch alone, without its wait for others. */
+      readonly computeMs: number;
     }
   | {
       readonly kind: 'failed';

@@ -33,8 +33,10 @@ function buffersOf({ ids, scores, embeddings }: Classification): ArrayBuffer[] {
 async function classify(classifier: Classifier, request: ClassifyRequest): Promise<void> {
   const { id, slab, count } = request;
   try {
+    const startedAtMs = performance.now();
     const classification = await classifier.classify(new Uint8Array(slab), count);
-    reply({ kind: 'classified', id, slab, classification }, [slab, ...buffersOf(classification)]);
+    const computeMs = performance.now() - startedAtMs;
+    reply({ kind: 'classified', id, slab, classification, computeMs }, [slab, ...buffersOf(classification)]);
   } catch (error) {
     reply({ kind: 'failed', id, slab, error: encodeError(error) }, [slab]);
   }

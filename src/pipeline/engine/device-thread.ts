@@ -20,6 +20,8 @@ export interface ClassifiedSlab {
   readonly classification: Classification;
   /** The slab that was sent, to be filled again. */
   readonly slab: ArrayBuffer;
+  /** Of this batch alone, without its wait for others. */
+  readonly computeMs: number;
 }
 
 interface Pending {
@@ -121,7 +123,7 @@ export class DeviceThread {
     const pending = this.#pending.get(reply.id);
     this.#pending.delete(reply.id);
     if (reply.kind === 'failed') pending?.reject(new BatchError(decodeError(reply.error), reply.slab));
-    else pending?.resolve({ classification: reply.classification, slab: reply.slab });
+    else pending?.resolve(reply);
   }
 
   #end(error: ImagemillError): void {
