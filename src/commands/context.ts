@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { readSettings, type Settings } from '../config/environment.ts';
 import { EXIT, type ImagemillError } from '../contract/errors.ts';
 import type { QueueTelemetry } from '../queue/telemetry.ts';
@@ -46,9 +47,9 @@ export function exitCodeOf({ code, scope }: ImagemillError, { enqueued }: Comman
 export function createContext(process: NodeJS.Process, progress: CommandProgress): Context {
   const settings = readSettings(process.env);
   const resolver = createStoreResolver({ s3: settings.s3 });
-  const interruption = new AbortController();
+  const controller = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(signal, () => interruption.abort(new Error(signal)));
+    process.once(signal, () => controller.abort(new Error(signal)));
   }
   return {
     settings,
@@ -59,7 +60,15 @@ export function createContext(process: NodeJS.Process, progress: CommandProgress
     stdout: process.stdout.isTTY ? printableStream(process.stdout) : process.stdout,
     stdoutIsTerminal: process.stdout.isTTY,
     stderr: process.stderr,
-    interrupted: interruption.signal,
+    interrupted: controller.signal,
     progress,
   };
+}
+
+/** Waits for the first SIGINT or SIGTERM. */
+export async function interruption({ interrupted }: Context): Promise<void> {
+  // The timer keeps the process alive: everything else a waiting worker holds may be unreferenced.
+  const keepAlive = setInterval(() => {}, 60_000);
+  if (!interrupted.aborted) await once(interrupted, 'abort');
+  clearInterval(keepAlive);
 }

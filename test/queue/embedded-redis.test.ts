@@ -44,7 +44,7 @@ it('can be reached by this user alone', async () => {
 const modeOf = (path: string) => (statSync(path).mode & 0o777).toString(8);
 
 it('is gone, folder and all, when the process that started it was killed', async () => {
-  const dev = startCli(['dev', '--device', 'cpu']);
+  const dev = startCli(['dev', '--no-demo', '--device', 'cpu']);
   let printed = '';
   dev.child.stdout?.on('data', (chunk: Buffer) => (printed += chunk.toString()));
   const url = await until(() => /REDIS_URL=(unix:\S+)/.exec(printed)?.[1]);
