@@ -63,6 +63,7 @@ export function createProgram(
   addOversight(program, run);
   addRecoveryCommands(program, run);
   addServices(program, run);
+  addLocalFleets(program, run);
   addModelCommands(program, run);
   return program;
 }
@@ -181,6 +182,10 @@ function addServices(program: Command, run: (handler: Handler) => Promise<void>)
     .addOption(repeatableOption('--allow <location>', 'runs may name locations below it (repeatable)'))
     .addHelpText('after', example('REDIS_URL=redis://queue:6379 imagemill dashboard'))
     .action((options) => run((context) => dashboard(context, options)));
+}
+
+/** A whole fleet on this machine. */
+function addLocalFleets(program: Command, run: (handler: Handler) => Promise<void>): void {
   program
     .command('dev')
     .description('start Redis, a worker and a dashboard on this machine')

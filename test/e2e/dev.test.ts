@@ -23,13 +23,14 @@ function startDev(folder: string): CliProcess {
   return dev;
 }
 
-async function until({ child, stderr }: CliProcess, pattern: RegExp): Promise<string> {
+async function until(started: CliProcess, pattern: RegExp): Promise<string> {
   let output = '';
+  const { child } = started;
   child.stdout?.on('data', (chunk: Buffer) => (output += chunk.toString()));
   for (;;) {
     const found = pattern.exec(output)?.[1];
     if (found !== undefined) return found;
-    expect(child.exitCode, stderr()).toBeNull();
+    expect(child.exitCode, started.stderr()).toBeNull();
     await sleep(50);
   }
 }
