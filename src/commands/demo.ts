@@ -80,10 +80,11 @@ async function goThrough(context: Context, options: DemoOptions): Promise<number
     run: join(folder, 'run'),
     labels: join(folder, 'labels'),
   };
-  await writeDigits(places, options, say);
+  await writeTrainingDigits(places, options, say);
   const quiet: Context = { ...context, stdout: context.stderr };
   await prepareDigits(quiet, places, say);
   const model = await trainOnDigits(quiet, places, options, say);
+  await writeTestDigits(places, options, say);
   await labelDigits(quiet, places, model, say);
   const { rows, right } = await compare(context, places.labels, say);
   const seconds = (performance.now() - startedAtMs) / 1_000;
@@ -100,13 +101,19 @@ async function goThrough(context: Context, options: DemoOptions): Promise<number
   return EXIT.done;
 }
 
-async function writeDigits(places: Places, { trainImages, images }: DemoOptions, say: Say): Promise<void> {
-  const [training, test] = await Promise.all([readDigits('train'), readDigits('test')]);
-  for (const place of [places.training, places.test]) await mkdir(place, { recursive: true });
-  say(`Writing ${number(trainImages)} handwritten digits to train on, ${number(images)} to label`);
-  await writeTars(places.training, training, trainImages);
-  await writeFiles(places.test, test, images);
-  await writeBrokenFiles(places.test, test.png(0));
+async function writeTrainingDigits(places: Places, { trainImages }: DemoOptions, say: Say): Promise<void> {
+  const digits = await readDigits('train');
+  await mkdir(places.training, { recursive: true });
+  say(`Writing ${number(trainImages)} handwritten digits to train on`);
+  await writeTars(places.training, digits, trainImages);
+}
+
+async function writeTestDigits(places: Places, { images }: DemoOptions, say: Say): Promise<void> {
+  const digits = await readDigits('test');
+  await mkdir(places.test, { recursive: true });
+  say(`\nWriting ${number(images)} more to label, and a few broken files among them`);
+  await writeFiles(places.test, digits, images);
+  await writeBrokenFiles(places.test, digits.png(0));
 }
 
 async function prepareDigits(context: Context, { training, dataset }: Places, say: Say): Promise<void> {
