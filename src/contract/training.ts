@@ -107,6 +107,7 @@ export type TrainSummary = z.infer<typeof trainSummaryDocument.schema>;
 export const trainProgressSchema = z.object({
   epoch: z.number().int().min(1),
   step: count,
+  /** Of the epoch; 0 while that is not known yet. */
   steps: count,
   loss: z.number().nullable(),
   top1Error: z.number().nullable(),

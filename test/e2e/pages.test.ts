@@ -3,7 +3,6 @@ import { join } from 'node:path';
 import type { Browser, BrowserContextOptions, Locator } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RunList } from '../../src/contract/api/runs.ts';
-import type { Training } from '../../src/contract/api/training.ts';
 import {
   accessibilityFaults,
   DESKTOP,
@@ -65,18 +64,18 @@ describe.skipIf(!hasBrowser)(titleNeeding('Chromium', hasBrowser, 'pages in a br
 
   it('shows a training curve grow, epochs come, and any minibatch as a picture', async () => {
     const out = join(workspace.folder, 'run');
+    // Nothing is to happen before the page is there to see it, however busy the machine is.
+    worker.child.kill('SIGSTOP');
     const training = startCli(trainArgs(workspace.dataset, out, '--epochs', String(EPOCHS)), env);
     await expect.poll(() => runOf('train'), SOON).not.toBe('');
     const run = await runOf('train');
     const { page, faults } = await openPage(browser);
     await page.goto(`${dashboard.address}/runs/${run}`);
+    worker.child.kill('SIGCONT');
 
-    const steps = async () =>
-      ((await dashboard.get(`/api/v1/runs/${run}/training`)) as Training).steps.length;
     const chart = page.locator('[data-chart="loss"] canvas');
-    await chart.waitFor({ timeout: 30_000 });
-    const [early, pointsEarly] = [await chart.screenshot(), await steps()];
-    await expect.poll(steps, SOON).toBeGreaterThan(pointsEarly);
+    await chart.waitFor({ timeout: 60_000 });
+    const early = await chart.screenshot();
     // Without a reload.
     await expect.poll(async () => (await chart.screenshot()).equals(early), SOON).toBe(false);
     expect((await training.result).code).toBe(0);

@@ -1,4 +1,6 @@
 /** Figures as pages write them, and scripts while one looks. */
+import type { TrainProgress } from '../../contract/training.ts';
+
 const grouped = new Intl.NumberFormat('en-US', { maximumFractionDigits: 1 });
 
 /** `12345.67` → `12,345.7`; `–` for what is not known. */
@@ -19,4 +21,11 @@ export function duration(seconds: number | null): string {
 /** `0.00812` → `0.81 %`. */
 export function percent(share: number | null, digits = 2): string {
   return share === null ? '–' : `${(share * 100).toFixed(digits)} %`;
+}
+
+/** `Now training: epoch 2, step 3 of 25, loss 0.4213`. */
+export function nowText({ epoch, step, steps, phase, loss }: TrainProgress): string {
+  const of = steps === 0 ? '' : ` of ${number(steps)}`;
+  const at = `epoch ${number(epoch)}, step ${number(step)}${of}`;
+  return `Now ${phase}: ${at}${loss === null ? '' : `, loss ${loss.toFixed(4)}`}`;
 }

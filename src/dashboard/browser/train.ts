@@ -3,7 +3,7 @@ import type { Training } from '../../contract/api/training.ts';
 import type { TrainProgress } from '../../contract/training.ts';
 import { Chart } from './chart.ts';
 import { curvesOf } from './curves.ts';
-import { number, percent } from './figures.ts';
+import { nowText, number, percent } from './figures.ts';
 import { throttled } from './live.ts';
 import { runId, stream } from './run.ts';
 
@@ -95,9 +95,7 @@ stream.on('committed', refetchSoon);
 stream.on('reset', refetchSoon);
 void refetch();
 
-function tellNow({ epoch, step, steps, phase, loss }: TrainProgress): void {
+function tellNow(progress: TrainProgress): void {
   const line = document.querySelector('[data-train-now]');
-  if (line === null) return;
-  const at = `epoch ${number(epoch)}, step ${number(step)} of ${number(steps)}`;
-  line.textContent = `Now ${phase}: ${at}${loss === null ? '' : `, loss ${loss.toFixed(4)}`}`;
+  if (line !== null) line.textContent = nowText(progress);
 }

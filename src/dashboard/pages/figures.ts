@@ -1,7 +1,7 @@
 import { html, type Html } from './markup.ts';
 
 // What scripts write anew while one looks reads the same.
-export { duration, number, percent } from '../browser/figures.ts';
+export { duration, nowText, number, percent } from '../browser/figures.ts';
 
 const grouped = new Intl.NumberFormat('en-US', { maximumFractionDigits: 1 });
 

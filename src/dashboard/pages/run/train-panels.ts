@@ -5,7 +5,7 @@ import { settingKeys } from '../../../pipeline/recipe/settings.ts';
 import { bestEpoch } from '../../../pipeline/recipe/schedule.ts';
 import { decidingError } from '../../../pipeline/training/deciding-error.ts';
 import { ledgerKeys } from '../../../storage/ledger-keys.ts';
-import { number, percent } from '../figures.ts';
+import { nowText, number, percent } from '../figures.ts';
 import { html, type Html } from '../markup.ts';
 import { changedSettings } from './command-lines.ts';
 import { epochTable } from './epoch-table.ts';
@@ -76,11 +76,6 @@ function errorsText({ validation, train }: EpochCommit): string {
 }
 
 /** As browser/train.ts says it while one looks. */
-function nowText({ epoch, step, steps, phase, loss }: TrainProgress): string {
-  const at = `epoch ${number(epoch)}, step ${number(step)} of ${number(steps)}`;
-  return `Now ${phase}: ${at}${loss === null ? '' : `, loss ${loss.toFixed(4)}`}`;
-}
-
 const CHARTS = [
   { name: 'loss', title: 'Loss' },
   { name: 'error', title: 'Error' },
@@ -160,7 +155,8 @@ function minibatchPanel(
   { epochs, latest }: TrainingShown,
   chosen: MinibatchChoice | null,
 ): Html {
-  const steps = latest?.steps ?? epochs.at(-1)?.steps ?? null;
+  const steps =
+    [latest?.steps, epochs.at(-1)?.steps].find((known) => known !== undefined && known > 0) ?? null;
   const { epoch, step } = chosen ?? { epoch: Math.max(1, latest?.epoch ?? epochs.length), step: 0 };
   const href = (to: number) => `/runs/${run}?epoch=${epoch}&step=${to}#minibatch`;
   const hasNext = steps === null || step + 1 < steps;

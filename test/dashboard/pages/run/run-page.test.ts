@@ -144,6 +144,28 @@ describe('the page of a run', () => {
     expect(made).not.toContain('/download/');
   });
 
+  it('of a training run lets any step be asked for while their number is not known', () => {
+    const latest = {
+      epoch: 1,
+      step: 0,
+      steps: 0,
+      loss: null,
+      top1Error: null,
+      learningRate: 0.01,
+      imagesPerSecond: 0,
+      phase: 'waiting',
+    } as const;
+    const made = pageOf(dataOf('train', undefined, { training: { epochs: [], latest } }));
+    expect(made).toMatch(/<input[^>]*name="step"[^>]*>/);
+    expect(made).not.toMatch(/<input[^>]*name="step"[^>]*max=/);
+    expect(wordsOf(made)).toContain('Now waiting: epoch 1, step 0');
+    expect(wordsOf(made)).not.toContain('step 0 of');
+    const training = pageOf(
+      dataOf('train', undefined, { training: { epochs: [], latest: { ...latest, steps: 25 } } }),
+    );
+    expect(training).toMatch(/<input[^>]*name="step"[^>]*max="24"/);
+  });
+
   it('of an evaluation shows the matrix where it can be read', () => {
     const words = wordsOf(pageOf(dataOf('evaluate')));
     expect(words).toContain('Top 1 12.30 %');
