@@ -1,13 +1,11 @@
 /** The other face of an engine: it owns a model's weights and their velocities, and trains them. */
 import type { StateDict } from '../model/weights/state-dict.ts';
-import type { ConvolutionForm } from '../model/onnx/training/convolution-form.ts';
-import type { TrainingNetwork } from '../model/onnx/training/training-network.ts';
+import type { TrainingNetwork } from '../model/training-network.ts';
 
-/** What to train; the engine adds how it writes convolutions. */
-export type TrainerSpec = Omit<TrainingNetwork, 'form'> & {
+export interface TrainerSpec extends TrainingNetwork {
   /** Decides the dropout masks. */
   readonly seed: number;
-};
+}
 
 /** Colour augmentation, one row per item: see `ColourTransform`. */
 export interface BatchColour {
@@ -54,7 +52,6 @@ export interface TrainingState {
 
 /** Trains one model. Calls may block the thread: run it in a thread of its own. */
 export interface Trainer {
-  readonly form: ConvolutionForm;
   /**
    * Trains on one micro-batch; the last one of a batch updates the weights.
    * @throws ImagemillError ENGINE_FAILED

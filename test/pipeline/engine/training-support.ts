@@ -17,11 +17,8 @@ import {
   type ConvolutionForm,
 } from '../../../src/pipeline/model/onnx/training/convolution-form.ts';
 import { compileStep } from '../../../src/pipeline/model/onnx/training/compile-training.ts';
-import {
-  masksOf,
-  TENSOR,
-  trainedParameters,
-} from '../../../src/pipeline/model/onnx/training/training-network.ts';
+import { masksOf, TENSOR } from '../../../src/pipeline/model/onnx/training/training-network.ts';
+import { trainedParameters } from '../../../src/pipeline/model/training-network.ts';
 import type { StateDict } from '../../../src/pipeline/model/weights/state-dict.ts';
 import { CPU } from './support.ts';
 
@@ -96,7 +93,7 @@ export async function openStep(spec: TrainerSpec, form: ConvolutionForm): Promis
       }
       for (const { name, shape, values } of maskTensors(spec, position)) feeds[name] = float(values, shape);
       for (const [name, { data, shape }] of state.weights) feeds[name] = float(data, shape);
-      for (const { name, shape } of trainedParameters({ ...spec, form })) {
+      for (const { name, shape } of trainedParameters(spec)) {
         const zeros = (): Float32Array => new Float32Array(product(shape));
         feeds[TENSOR.velocity(name)] = float(state.velocities.get(name)?.data ?? zeros(), shape);
         feeds[TENSOR.sum(name)] = float(state.sums?.get(TENSOR.next(TENSOR.sum(name))) ?? zeros(), shape);

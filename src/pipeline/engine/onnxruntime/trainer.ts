@@ -5,14 +5,13 @@ import { fillDropoutMask } from '../../model/dropout-mask.ts';
 import { compileEvaluation } from '../../model/onnx/training/compile-evaluation.ts';
 import { compileApply, compileStep } from '../../model/onnx/training/compile-training.ts';
 import {
-  accumulates,
   masksOf,
   STATISTICS,
   TENSOR,
-  trainedParameters,
   type MaskInput,
-  type TrainingNetwork,
+  type OnnxTrainingNetwork,
 } from '../../model/onnx/training/training-network.ts';
+import { accumulates, trainedParameters } from '../../model/training-network.ts';
 import type { StateDict } from '../../model/weights/state-dict.ts';
 import type {
   BatchStatistics,
@@ -35,8 +34,7 @@ interface Mask extends MaskInput {
  * and write in place. Creating it and every call block the thread.
  */
 export class OnnxruntimeTrainer implements Trainer {
-  readonly form: TrainingNetwork['form'];
-  readonly #network: TrainingNetwork;
+  readonly #network: OnnxTrainingNetwork;
   readonly #seed: number;
   readonly #options: SessionOptions;
   readonly #step: OnnxSession;
@@ -54,25 +52,24 @@ export class OnnxruntimeTrainer implements Trainer {
    */
   static async create(
     spec: TrainerSpec,
-    form: TrainingNetwork['form'],
+    form: OnnxTrainingNetwork['form'],
     state: TrainingState,
     options: SessionOptions,
   ): Promise<OnnxruntimeTrainer> {
     const { seed, ...network } = spec;
-    const complete: TrainingNetwork = { ...network, form };
+    const complete: OnnxTrainingNetwork = { ...network, form };
     const step = await createSession(compileStep(complete), options);
     const apply = accumulates(complete) ? await createSession(compileApply(complete), options) : null;
     return new OnnxruntimeTrainer(complete, seed, { step, apply }, copyState(complete, state), options);
   }
 
   private constructor(
-    network: TrainingNetwork,
+    network: OnnxTrainingNetwork,
     seed: number,
     sessions: { readonly step: OnnxSession; readonly apply: OnnxSession | null },
     state: TrainingState,
     options: SessionOptions,
   ) {
-    this.form = network.form;
     this.#network = network;
     this.#seed = seed;
     this.#options = options;
@@ -237,7 +234,7 @@ export class OnnxruntimeTrainer implements Trainer {
 }
 
 /** A state of the network's own: every weight, a velocity for every trained one. */
-function copyState(network: TrainingNetwork, { weights, velocities }: TrainingState): TrainingState {
+function copyState(network: OnnxTrainingNetwork, { weights, velocities }: TrainingState): TrainingState {
   const copied = parametersOf(network.architecture).map(({ name, shape }) => {
     const found = weights.get(name);
     if (found === undefined || found.data.length !== product(shape)) {

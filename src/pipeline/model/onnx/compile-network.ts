@@ -1,5 +1,6 @@
 /** Layer specs → ONNX nodes. */
 import { unreachable, type LrnLayer, type PlacedLayer } from '../architecture.ts';
+import { averagingMatrix } from '../averaging-matrix.ts';
 import type { GraphBuilder } from './graph-builder.ts';
 
 /** Names of a layer's parameter tensors in the graph. */
@@ -104,17 +105,6 @@ function appendAdaptiveAvgPool(graph: GraphBuilder, placed: PlacedLayer, input: 
     transpose(averagingMatrix(width, out), out, width),
   );
   return graph.node('MatMul', [graph.node('MatMul', [rows, input]), columns]);
-}
-
-/** (out, size): row i averages ⌊i·size/out⌋ … ⌈(i+1)·size/out⌉ − 1. */
-export function averagingMatrix(size: number, out: number): Float32Array {
-  const matrix = new Float32Array(out * size);
-  for (let row = 0; row < out; row++) {
-    const first = Math.floor((row * size) / out);
-    const end = Math.ceil(((row + 1) * size) / out);
-    matrix.fill(1 / (end - first), row * size + first, row * size + end);
-  }
-  return matrix;
 }
 
 export function transpose(matrix: Float32Array, rows: number, columns: number): Float32Array {

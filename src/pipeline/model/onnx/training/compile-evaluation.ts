@@ -6,10 +6,10 @@ import { encode, imageInputs, nameStatistics } from './graph-ends.ts';
 import { appendTrainingLayer } from './layers.ts';
 import { appendLoss } from './loss.ts';
 import { appendPixels } from './pixels.ts';
-import { STATISTICS, TENSOR, type TrainingNetwork } from './training-network.ts';
+import { STATISTICS, TENSOR, type OnnxTrainingNetwork } from './training-network.ts';
 
 /** Loss and correct items of a micro-batch without training; rows past the last item have the weight 0. */
-export function compileEvaluation(network: TrainingNetwork): Uint8Array {
+export function compileEvaluation(network: OnnxTrainingNetwork): Uint8Array {
   const graph = new GraphBuilder();
   const { architecture, microBatchSize: rows } = network;
   const context: TrainingContext = { graph, rows, form: network.form, maskOf: () => '' };

@@ -1,10 +1,10 @@
 import { DATA_TYPE, encodeValueInfo, GraphBuilder } from '../graph-builder.ts';
 import { colourInputs, colourValues, encode } from './graph-ends.ts';
 import { appendColour } from './pixels.ts';
-import { TENSOR, type TrainingNetwork } from './training-network.ts';
+import { TENSOR, type OnnxTrainingNetwork } from './training-network.ts';
 
 /** The minibatch as the network sees it before normalisation, rounded: (rows, H, W, 3) uint8. */
-export function compilePreview(network: TrainingNetwork): Uint8Array {
+export function compilePreview(network: OnnxTrainingNetwork): Uint8Array {
   const graph = new GraphBuilder();
   const { microBatchSize: rows, architecture } = network;
   const { height, width } = architecture.input;

@@ -1,5 +1,6 @@
 /** Layer spec + recipe → the graphs that train it. Weights are inputs and outputs; the graphs hold none. */
 import { parametersOf, placeLayers } from '../../architecture.ts';
+import { accumulates, trainedParameters } from '../../training-network.ts';
 import { DATA_TYPE, encodeValueInfo, GraphBuilder } from '../graph-builder.ts';
 import type { ProtoWriter } from '../protobuf.ts';
 import type { Differentiated, LayerGradients, TrainingContext } from './differentiated.ts';
@@ -8,21 +9,14 @@ import { appendTrainingLayer } from './layers.ts';
 import { appendLoss, type Loss } from './loss.ts';
 import { appendSgd } from './optimizer.ts';
 import { appendPixels } from './pixels.ts';
-import {
-  accumulates,
-  masksOf,
-  STATISTICS,
-  TENSOR,
-  trainedParameters,
-  type TrainingNetwork,
-} from './training-network.ts';
+import { masksOf, STATISTICS, TENSOR, type OnnxTrainingNetwork } from './training-network.ts';
 
 /**
  * One micro-batch: forward, backward, and the update of weights and velocities; or, where several micro-batches make
  * a batch, the sums of their gradients. Every `next:` output may share its buffer with its input.
  * @throws RangeError where every parameter is frozen
  */
-export function compileStep(network: TrainingNetwork): Uint8Array {
+export function compileStep(network: OnnxTrainingNetwork): Uint8Array {
   const graph = new GraphBuilder();
   const inputs = imageInputs(network);
   const outputs = STATISTICS.map((name) => encodeValueInfo(name, DATA_TYPE.float, [1]));
@@ -49,7 +43,7 @@ export function compileStep(network: TrainingNetwork): Uint8Array {
 }
 
 /** Weights, velocities and summed gradients → the next weights and velocities. */
-export function compileApply(network: TrainingNetwork): Uint8Array {
+export function compileApply(network: OnnxTrainingNetwork): Uint8Array {
   const graph = new GraphBuilder();
   const inputs: ProtoWriter[] = [];
   const outputs: ProtoWriter[] = [];
@@ -68,7 +62,7 @@ interface Backward {
   readonly last: string;
 }
 
-function appendForwardAndBackward(graph: GraphBuilder, network: TrainingNetwork): Backward {
+function appendForwardAndBackward(graph: GraphBuilder, network: OnnxTrainingNetwork): Backward {
   const { architecture, microBatchSize: rows, form } = network;
   const context: TrainingContext = { graph, rows, form, maskOf: ({ path }) => TENSOR.mask(path) };
   const colour = colourInputs(network);
@@ -120,7 +114,7 @@ function waitFor(graph: GraphBuilder, learningRate: string, gradient: string): s
 
 function appendUpdates(
   graph: GraphBuilder,
-  network: TrainingNetwork,
+  network: OnnxTrainingNetwork,
   learningRate: string,
   gradientOf: (name: string) => string,
   { inputs, outputs }: { inputs: ProtoWriter[]; outputs: ProtoWriter[] },

@@ -4,9 +4,9 @@ import { DATA_TYPE, encodeValueInfo, type GraphBuilder } from '../graph-builder.
 import type { ProtoWriter } from '../protobuf.ts';
 import type { Loss } from './loss.ts';
 import type { ColourInputs } from './pixels.ts';
-import { TENSOR, type TrainingNetwork } from './training-network.ts';
+import { TENSOR, type OnnxTrainingNetwork } from './training-network.ts';
 
-export function imageInputs({ architecture, microBatchSize: rows, colour }: TrainingNetwork): ProtoWriter[] {
+export function imageInputs({ architecture, microBatchSize: rows, colour }: OnnxTrainingNetwork): ProtoWriter[] {
   const { height, width } = architecture.input;
   const inputs = [
     encodeValueInfo(TENSOR.images, DATA_TYPE.uint8, [rows, height, width, 3]),
@@ -23,7 +23,7 @@ export function colourValues(rows: number): ProtoWriter[] {
   ];
 }
 
-export function colourInputs({ colour }: TrainingNetwork): ColourInputs | null {
+export function colourInputs({ colour }: OnnxTrainingNetwork): ColourInputs | null {
   if (!colour) return null;
   return { matrices: TENSOR.matrices, greyShifts: TENSOR.greyShifts, shifts: TENSOR.shifts };
 }
@@ -39,7 +39,7 @@ export function encode(
   graph: GraphBuilder,
   inputs: readonly ProtoWriter[],
   outputs: readonly ProtoWriter[],
-  { architecture, form }: TrainingNetwork,
+  { architecture, form }: OnnxTrainingNetwork,
 ): Uint8Array {
   const blocked = form.kind === 'blocked';
   return encodeModel({ name: `${architecture.name} ${name}`, graph, inputs, outputs, blocked });

@@ -1,6 +1,7 @@
 /** Every layer with its backward pass. */
 import { product, unreachable, type LrnLayer, type PlacedLayer } from '../../architecture.ts';
-import { appendLrnScale, appendPower, averagingMatrix, transpose } from '../compile-network.ts';
+import { averagingMatrix } from '../../averaging-matrix.ts';
+import { appendLrnScale, appendPower, transpose } from '../compile-network.ts';
 import type { Attribute } from '../graph-builder.ts';
 import { appendConvolution } from './convolution.ts';
 import { NO_PARAMETERS, type Differentiated, type TrainingContext } from './differentiated.ts';

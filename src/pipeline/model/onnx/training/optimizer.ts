@@ -1,10 +1,6 @@
-/** SGD with momentum as torch.optim.SGD defines it: v ← m·v + (g + d·w); w ← w − r·v, or r·(g + d·w + m·v) for Nesterov. */
+/** The update of weights and velocities: see `SgdOptions`. */
+import type { SgdOptions } from '../../training-network.ts';
 import type { GraphBuilder } from '../graph-builder.ts';
-
-export interface SgdOptions {
-  readonly momentum: number;
-  readonly nesterov: boolean;
-}
 
 /** One parameter under training, by the names of its tensors in the graph. */
 export interface TrainedParameter {
