@@ -150,6 +150,7 @@ export const ERROR_CATALOGUE = {
   // Running
   ENGINE_UNAVAILABLE: entry('service', false, 'The engine or the device cannot be used on this machine.'),
   ENGINE_FAILED: entry('run', true, 'The engine failed on a batch.'),
+  ENGINE_OUT_OF_MEMORY: entry('run', true, "The device's memory does not suffice, even for one image."),
   COMPUTE_DIED: entry('run', true, 'The compute process ended in the middle of a shard.'),
   COMPUTE_HUNG: entry('run', true, 'The compute process made no progress within the limit and was killed.'),
   PICTURES_BUSY: entry(

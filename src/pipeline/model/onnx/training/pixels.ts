@@ -1,9 +1,7 @@
 /** From the bytes of a slab to the network's input: colour augmentation, then the model's normalisation. */
 import type { Preprocessing } from '../../../../contract/model-card.ts';
+import { GREY_WEIGHTS } from '../../grey-weights.ts';
 import { DATA_TYPE, type GraphBuilder } from '../graph-builder.ts';
-
-/** Luma of ITU-R BT.601, the grey of PIL and torchvision. */
-export const GREY_WEIGHTS = [0.299, 0.587, 0.114] as const;
 
 /** Names of the inputs of colour augmentation, one row per item: see `ColourTransform`. */
 export interface ColourInputs {

@@ -1,0 +1,74 @@
+/** Kernels from TensorFlow's own operators, those included that TensorFlow.js does not pass on. */
+import type { Tensor, Tensor1D, Tensor4D } from '@tensorflow/tfjs-core';
+import { fillDropoutMask } from '../../model/dropout-mask.ts';
+import { lrnArguments, type Kernels, type Tfjs, type Window } from './kernels.ts';
+import { Operators, type NodeBackend } from './native-backend.ts';
+import { nativeParameter } from './native-parameter.ts';
+
+export function nativeKernels(tf: Tfjs, backend: NodeBackend): Kernels {
+  const operators = new Operators(backend);
+  const { binding, attributes, float } = operators;
+  const { integer, text, flag } = attributes;
+  const nhwc = text('data_format', 'NHWC');
+
+  const convolution = ({ stride, pad }: Window) => [
+    float,
+    integer('strides', [1, stride, stride, 1]),
+    text('padding', 'EXPLICIT'),
+    integer('explicit_paddings', [0, 0, pad, pad, pad, pad, 0, 0]),
+    nhwc,
+    flag('use_cudnn_on_gpu', true),
+    integer('dilations', [1, 1, 1, 1]),
+  ];
+  const pooling = (kernel: number, stride: number) => [
+    float,
+    integer('ksize', [1, kernel, kernel, 1]),
+    integer('strides', [1, stride, stride, 1]),
+    text('padding', 'VALID'),
+    nhwc,
+  ];
+  const sizes = (shape: readonly number[]): Tensor1D => tf.tensor1d([...shape], 'int32');
+  return {
+    description: `operators of TensorFlow ${binding.TF_Version}`,
+    pixels(bytes, shape) {
+      const slab = binding.createTensor(shape, binding.TF_UINT8, bytes);
+      try {
+        const cast = [
+          attributes.type('SrcT', binding.TF_UINT8),
+          attributes.type('DstT', binding.TF_FLOAT),
+          flag('Truncate', false),
+        ];
+        const [pixels] = operators.runRaw('Cast', cast, [slab], 1);
+        if (pixels === undefined) throw new Error('expected the output of Cast');
+        return operators.wrap(pixels) as Tensor4D;
+      } finally {
+        binding.deleteTensor(slab);
+      }
+    },
+    convolve: (input, filter, window) => operators.run('Conv2D', convolution(window), [input, filter]),
+    inputGradient: (gradient, filter, input, window) =>
+      operators.run('Conv2DBackpropInput', convolution(window), [sizes(input), filter, gradient]),
+    filterGradient: (input, gradient, filter, window) =>
+      operators.run('Conv2DBackpropFilter', convolution(window), [input, sizes(filter), gradient]),
+    biasGradient: (gradient) => operators.run('BiasAddGrad', [float, nhwc], [gradient]),
+    reluGradient: (gradient, output) => operators.run('ReluGrad', [float], [gradient, output]),
+    maxPool: (input, kernel, stride) => operators.run('MaxPool', pooling(kernel, stride), [input]),
+    maxPoolGradient: (gradient, { input, output }, kernel, stride) =>
+      operators.run('MaxPoolGrad', pooling(kernel, stride), [input, output, gradient]),
+    normalise(input, layer) {
+      const { depthRadius, bias, alpha, beta } = lrnArguments(layer);
+      return tf.localResponseNormalization(input, depthRadius, bias, alpha, beta);
+    },
+    normaliseGradient: (gradient, { input, output }, layer) =>
+      tf
+        .engine()
+        .runKernel('LRNGrad', { x: input, y: output, dy: gradient }, lrnArguments(layer)) as Tensor4D,
+    dropoutMask(shape, probability, position) {
+      const [rows, size] = shape;
+      const mask = new Float32Array(rows * size);
+      fillDropoutMask(mask, probability, position);
+      return tf.tensor2d(mask, shape);
+    },
+    parameter: (value: Tensor, velocity: Tensor | null) => nativeParameter(tf, operators, value, velocity),
+  };
+}
