@@ -1,5 +1,6 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { ImagemillError } from '../contract/errors.ts';
 import { readRedisTls, type RedisTls } from './redis-tls.ts';
@@ -9,6 +10,8 @@ import { tracingSettings, tracingVariables, type TracingSettings } from './traci
 const flag = z
   .enum(['1', '0', 'true', 'false', 'yes', 'no'])
   .transform((value) => value === '1' || value === 'true' || value === 'yes');
+/** Of imagemill's own folder, whether it runs compiled or not. */
+const BUILT_TENSORFLOW = fileURLToPath(new URL('../../.cache/tensorflow', import.meta.url));
 const count = (minimum: number, maximum: number) => z.coerce.number().int().min(minimum).max(maximum);
 
 /** Every environment variable imagemill reads. Credentials stay with the AWS SDK's own chain. */
@@ -68,6 +71,8 @@ const environmentSchema = z.object({
   IMAGEMILL_DECODE_CONCURRENCY: count(1, 256).optional(),
   /** Threads of the engine; the number of cores where it is unset. */
   IMAGEMILL_ENGINE_THREADS: count(1, 256).optional(),
+  /** Where setup:tensorflow builds; by default in imagemill's own folder. */
+  IMAGEMILL_TENSORFLOW: z.string().min(1).optional(),
   IMAGEMILL_BATCH_SIZE: count(1, 4096).default(64),
   /** Largest object that is read as an image. */
   IMAGEMILL_MAX_IMAGE_BYTES: count(1, 2 ** 31).default(64 * 1024 * 1024),
@@ -122,6 +127,8 @@ export interface WorkerSettings {
   readonly decodeConcurrency: number | undefined;
   /** undefined: as many as there are cores */
   readonly engineThreads: number | undefined;
+  /** Where setup:tensorflow builds. */
+  readonly tensorflowDirectory: string;
   readonly batchSize: number;
   readonly maxImageBytes: number;
   readonly maxImagePixels: number;
@@ -161,6 +168,7 @@ export function readSettings(env: Record<string, string | undefined>): Settings 
       fetchConcurrency: vars.IMAGEMILL_FETCH_CONCURRENCY,
       decodeConcurrency: vars.IMAGEMILL_DECODE_CONCURRENCY,
       engineThreads: vars.IMAGEMILL_ENGINE_THREADS,
+      tensorflowDirectory: vars.IMAGEMILL_TENSORFLOW ?? BUILT_TENSORFLOW,
       batchSize: vars.IMAGEMILL_BATCH_SIZE,
       maxImageBytes: vars.IMAGEMILL_MAX_IMAGE_BYTES,
       maxImagePixels: vars.IMAGEMILL_MAX_IMAGE_PIXELS,

@@ -2,7 +2,7 @@
 import { ERROR_CATALOGUE, asImagemillError, ImagemillError, type ErrorCode } from '../../contract/errors.ts';
 import type { ModelCard } from '../../contract/model-card.ts';
 import type { CompileOptions } from '../model/onnx/classifier-ends.ts';
-import type { Classification, ClassifierGraph, EngineName } from './engine.ts';
+import type { Classification, ClassifierGeometry, ClassifierGraph, EngineName } from './engine.ts';
 
 export interface DeviceThreadOptions {
   readonly engine: EngineName;
@@ -10,6 +10,8 @@ export interface DeviceThreadOptions {
   readonly device: string;
   /** Threads that compute one operator. */
   readonly threads: number;
+  /** Where setup:tensorflow builds; undefined: only what npm has installed. */
+  readonly tensorflowDirectory?: string | undefined;
 }
 
 /** A model's file, to be compiled in the thread: that takes a second with large weights. */
@@ -18,9 +20,6 @@ export interface UncompiledModel {
   readonly card: ModelCard;
   readonly compile: CompileOptions;
 }
-
-/** What a batch has to look like, and what comes out. */
-export type GraphGeometry = Omit<ClassifierGraph, 'onnx'>;
 
 /** `workerData` of the thread; the buffer of the graph or of the model's file is transferred. */
 export interface DeviceThreadStart extends DeviceThreadOptions {
@@ -39,7 +38,7 @@ export interface ErrorMessage {
 }
 
 export type DeviceThreadReply =
-  | { readonly kind: 'ready'; readonly graph: GraphGeometry }
+  | { readonly kind: 'ready'; readonly graph: ClassifierGeometry }
   | { readonly kind: 'refused'; readonly error: ErrorMessage }
   | {
       readonly kind: 'classified';

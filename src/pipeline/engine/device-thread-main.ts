@@ -1,22 +1,44 @@
-/** Entry of the device thread: owns the session, classifies one slab after another, sends slabs back. */
+/** Entry of a device thread: opens a model, classifies one slab after another, sends slabs back. */
 import { parentPort, workerData, type Transferable } from 'node:worker_threads';
+import { ImagemillError } from '../../contract/errors.ts';
 import {
   encodeError,
   type ClassifyRequest,
   type DeviceThreadReply,
   type DeviceThreadStart,
-  type GraphGeometry,
 } from './device-protocol.ts';
-import type { Classification, Classifier, ClassifierGraph, EngineName } from './engine.ts';
-import { compileFromCard } from './load-model.ts';
-
-type CreateClassifier = (graph: ClassifierGraph, start: DeviceThreadStart) => Promise<Classifier>;
+import type { Classification, Classifier, EngineName } from './engine.ts';
+import { openFromCard } from './load-model.ts';
 
 /** Engines load their library only where they are used. */
-const ENGINE_LOADERS: Record<EngineName, CreateClassifier> = {
-  onnxruntime: async (graph, start) => {
+const ENGINE_LOADERS: Record<EngineName, (start: DeviceThreadStart) => Promise<Classifier>> = {
+  onnxruntime: async (start) => {
+    const { model } = start;
+    const graph = 'onnx' in model ? model : openFromCard(model.bytes, model.card).compile(model.compile);
     const { OnnxruntimeClassifier } = await import('./onnxruntime/classifier.ts');
     return OnnxruntimeClassifier.create(graph, start);
+  },
+  tensorflow: async (start) => {
+    const { model, device, tensorflowDirectory } = start;
+    if ('onnx' in model) throw new ImagemillError('INTERNAL', "expected a model's file, got a graph");
+    const { card, source } = openFromCard(model.bytes, model.card);
+    if (source.kind === 'onnx') {
+      throw new ImagemillError(
+        'ENGINE_UNAVAILABLE',
+        `${card.uri}: expected AlexNet weights for the engine tensorflow, got an ONNX graph, which a worker with --engine onnxruntime runs`,
+      );
+    }
+    const { loadLibrary } = await import('./tensorflow/load-library.ts');
+    const { TensorflowClassifier } = await import('./tensorflow/classifier.ts');
+    const { architecture, weights } = source;
+    const { preprocessing } = card;
+    const runtime = loadLibrary({ device, tensorflowDirectory });
+    return new TensorflowClassifier(runtime, {
+      architecture,
+      weights,
+      preprocessing,
+      options: model.compile,
+    });
   },
 };
 
@@ -44,13 +66,8 @@ async function classify(classifier: Classifier, request: ClassifyRequest): Promi
 
 async function main(start: DeviceThreadStart): Promise<void> {
   let classifier: Classifier;
-  let geometry: GraphGeometry;
   try {
-    const { model } = start;
-    const { onnx, ...rest } =
-      'onnx' in model ? model : compileFromCard(model.bytes, model.card, model.compile);
-    geometry = rest;
-    classifier = await ENGINE_LOADERS[start.engine]({ onnx, ...rest }, start);
+    classifier = await ENGINE_LOADERS[start.engine](start);
   } catch (error) {
     reply({ kind: 'refused', error: encodeError(error) });
     return;
@@ -59,7 +76,7 @@ async function main(start: DeviceThreadStart): Promise<void> {
   parentPort?.on('message', (request: ClassifyRequest) => {
     last = last.then(() => classify(classifier, request));
   });
-  reply({ kind: 'ready', graph: geometry });
+  reply({ kind: 'ready', graph: classifier.geometry });
 }
 
 await main(workerData as DeviceThreadStart);

@@ -10,10 +10,9 @@ import {
   type DeviceThreadOptions,
   type DeviceThreadReply,
   type DeviceThreadStart,
-  type GraphGeometry,
   type UncompiledModel,
 } from './device-protocol.ts';
-import type { Classification, ClassifierGraph } from './engine.ts';
+import type { Classification, ClassifierGeometry, ClassifierGraph } from './engine.ts';
 import { ownBuffer, startThread } from './start-thread.ts';
 
 export interface ClassifiedSlab {
@@ -42,8 +41,8 @@ export class BatchError extends ImagemillError {
 export class DeviceThread {
   readonly #worker: Worker;
   readonly #pending = new Map<number, Pending>();
-  readonly #ready: Promise<GraphGeometry>;
-  #graph: GraphGeometry | null = null;
+  readonly #ready: Promise<ClassifierGeometry>;
+  #graph: ClassifierGeometry | null = null;
   #nextId = 0;
   #ended: ImagemillError | null = null;
 
@@ -89,7 +88,7 @@ export class DeviceThread {
     });
   }
 
-  get graph(): GraphGeometry {
+  get graph(): ClassifierGeometry {
     if (this.#graph === null) throw new ImagemillError('INTERNAL', 'the device thread is not ready yet');
     return this.#graph;
   }

@@ -3,13 +3,11 @@
  * Nothing here names a library: engines live in folders of their own and are chosen by name.
  */
 
-export const ENGINES = ['onnxruntime'] as const;
+export const ENGINES = ['onnxruntime', 'tensorflow'] as const;
 export type EngineName = (typeof ENGINES)[number];
 
-/** A classifier graph, ready for a session: everything from uint8 pixels to top-k is inside. */
-export interface ClassifierGraph {
-  /** Serialized ONNX ModelProto. Input `images`: (batchSize × decoded crops, H, W, 3) uint8 NHWC. */
-  readonly onnx: Uint8Array;
+/** What a batch has to look like, and what comes out. */
+export interface ClassifierGeometry {
   /** Items a batch holds at most; the last batch of a shard may hold fewer when `fixedBatch` is false. */
   readonly batchSize: number;
   /** Whether the graph accepts only full batches; short ones are then padded with zeros. */
@@ -21,6 +19,12 @@ export interface ClassifierGraph {
   readonly topK: number;
   /** Length of an embedding, or null where none was asked for. */
   readonly embeddingSize: number | null;
+}
+
+/** A classifier graph, ready for a session: everything from uint8 pixels to top-k is inside. */
+export interface ClassifierGraph extends ClassifierGeometry {
+  /** Serialized ONNX ModelProto. Input `images`: (batchSize × decoded crops, H, W, 3) uint8 NHWC. */
+  readonly onnx: Uint8Array;
 }
 
 /** Outputs of one batch; rows are items in slab order. */
@@ -35,6 +39,7 @@ export interface Classification {
 
 /** Labels batches. Calls may block the thread: run it in a thread of its own. */
 export interface Classifier {
+  readonly geometry: ClassifierGeometry;
   /**
    * @param slab (batchSize × cropsPerItem, H, W, 3) uint8 NHWC; rows past `count` are ignored
    * @param count items in the slab, 1..batchSize

@@ -34,6 +34,7 @@ export interface LoadOptions {
 
 interface WeightsSource {
   readonly kind: 'weights';
+  readonly architecture: Architecture;
   readonly weights: StateDict;
 }
 
@@ -96,30 +97,29 @@ export async function loadModel(bytes: Uint8Array, options: LoadOptions): Promis
 }
 
 /**
- * The graph of a model that {@link loadModel} has described before, without trying anything again: the card decides.
- * Blocks the thread for about a second with 244 MB of weights.
- * @throws ImagemillError MODEL_DIGEST_CHANGED where the bytes are not those of the card; as {@link LoadedModel.compile}
+ * A model that {@link loadModel} has described before, without trying anything again: the card decides. Blocks the
+ * thread for up to a second with 244 MB of weights.
+ * @throws ImagemillError MODEL_DIGEST_CHANGED where the bytes are not those of the card; MODEL_*
  */
-export function compileFromCard(
-  bytes: Uint8Array,
-  card: ModelCard,
-  options: CompileOptions,
-): ClassifierGraph {
+export function openFromCard(bytes: Uint8Array, card: ModelCard): LoadedModel {
   const digest = sha256(bytes);
   if (digest !== card.digest) {
     throw new ImagemillError('MODEL_DIGEST_CHANGED', `${card.uri}: expected ${card.digest}, got ${digest}`);
   }
-  if (card.format === 'onnx') return openOnnx(bytes, card.uri).compile(card, options);
+  if (card.format === 'onnx') {
+    const source = openOnnx(bytes, card.uri);
+    return { card, source, compile: (options) => source.compile(card, options) };
+  }
   const { weights } = readWeights(bytes, card.format, card.uri);
   const architecture = matchArchitecture(weights, card.architecture, card.uri);
-  return fromWeights(card, architecture, weights).compile(options);
+  return fromWeights(card, architecture, weights);
 }
 
 function fromWeights(card: ModelCard, architecture: Architecture, weights: StateDict): LoadedModel {
   const { preprocessing } = card;
   return {
     card,
-    source: { kind: 'weights', weights },
+    source: { kind: 'weights', architecture, weights },
     compile: (options) => compileClassifier({ architecture, weights, preprocessing, options }),
   };
 }

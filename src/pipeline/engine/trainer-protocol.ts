@@ -44,6 +44,8 @@ export type TrainerResult =
 
 export type TrainerReply =
   | { readonly kind: 'ready' }
+  /** In one line, what is done otherwise than asked; for the log. */
+  | { readonly kind: 'notice'; readonly text: string }
   | { readonly kind: 'refused'; readonly error: ErrorMessage }
   | { readonly kind: 'done'; readonly id: number; readonly result: TrainerResult }
   | { readonly kind: 'failed'; readonly id: number; readonly error: ErrorMessage };

@@ -24,6 +24,13 @@ const ENGINE_LOADERS: Record<EngineName, CreateTrainer> = {
     const form = await probeConvolutionForm({ device, threads });
     return OnnxruntimeTrainer.create(spec, form, state, { device, threads });
   },
+  tensorflow: async ({ spec, device, tensorflowDirectory }, state) => {
+    const { loadLibrary } = await import('./tensorflow/load-library.ts');
+    const { TensorflowTrainer } = await import('./tensorflow/trainer.ts');
+    const runtime = loadLibrary({ device, tensorflowDirectory });
+    const onNotice = (text: string): void => reply({ kind: 'notice', text });
+    return new TensorflowTrainer(runtime, spec, state, { onNotice });
+  },
 };
 
 function initialState({ spec, initial }: TrainerThreadOptions): TrainingState {

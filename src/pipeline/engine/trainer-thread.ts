@@ -39,9 +39,13 @@ export class TrainerThread {
 
   /**
    * Starts a thread and waits until its weights and sessions are ready.
+   * @param onNotice hears in one line of what is done otherwise than asked
    * @throws ImagemillError ENGINE_UNAVAILABLE, ENGINE_FAILED, CHECKPOINT_INVALID, MODEL_*
    */
-  static async start(options: TrainerThreadOptions): Promise<TrainerThread> {
+  static async start(
+    options: TrainerThreadOptions,
+    onNotice: (text: string) => void = () => {},
+  ): Promise<TrainerThread> {
     const initial = withOwnBuffer(options.initial);
     const transfer = initial.bytes === undefined ? [] : [initial.bytes.buffer];
     const worker = startThread('trainer-thread-main', { ...options, initial }, transfer);
@@ -51,6 +55,7 @@ export class TrainerThread {
         worker.on('message', (reply: TrainerReply) => {
           if (reply.kind === 'ready') resolve();
           else if (reply.kind === 'refused') reject(decodeError(reply.error));
+          else if (reply.kind === 'notice') onNotice(reply.text);
           else thread.#settle(reply);
         });
         const end = (reason: string): void => {

@@ -7,6 +7,7 @@ import { asImagemillError, ImagemillError } from '../../contract/errors.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import { lastWords } from '../../telemetry/last-words.ts';
 import { printableLine } from '../../telemetry/printable.ts';
+import { tensorflowEnvironment } from '../../pipeline/engine/tensorflow/process-environment.ts';
 import type { StepDraft } from '../../pipeline/training/epoch-task.ts';
 import type {
   ComputeFacts,
@@ -161,6 +162,7 @@ export class ComputeHost {
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
       env: {
         ...withoutServices(process.env),
+        ...(engine === 'tensorflow' ? tensorflowEnvironment(device, process.env) : {}),
         // Tensors of a hundred megabytes come and go with every batch. Handing their pages back to the system and
         // faulting them in again costs more than the arithmetic, so glibc is told to keep them.
         MALLOC_MMAP_MAX_: '0',
@@ -204,6 +206,10 @@ export class ComputeHost {
       return;
     }
     if (message.type === 'ready') return;
+    if (message.type === 'notice') {
+      this.#options.logger.warn({ pid: this.pid }, message.text);
+      return;
+    }
     const attempt = this.#attempts.get(message.token);
     if (attempt === undefined) return;
     attempt.progressAtMs = Date.now();

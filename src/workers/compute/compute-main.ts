@@ -41,6 +41,7 @@ const engine = {
   engine: values.engine,
   device: values.device,
   engineThreads: settings.engineThreads,
+  tensorflowDirectory: settings.tensorflowDirectory,
 };
 const shared = {
   resolver,

@@ -32,6 +32,7 @@ export interface LoadedModelsOptions {
   readonly device: string;
   /** undefined: as many as there are cores */
   readonly engineThreads: number | undefined;
+  readonly tensorflowDirectory: string | undefined;
 }
 
 /** Opens sessions for runs and keeps the last few. */
@@ -110,8 +111,10 @@ export class LoadedModels {
     readonly threads: number;
   }): Promise<DeviceThread> {
     const { model, engine, threads } = start;
-    if (this.#options.device !== 'auto') {
-      return DeviceThread.start(model, { engine, device: this.#options.device, threads });
+    const { device, tensorflowDirectory } = this.#options;
+    // TensorFlow takes a GPU by itself where it sees one.
+    if (device !== 'auto' || engine === 'tensorflow') {
+      return DeviceThread.start(model, { engine, device, threads, tensorflowDirectory });
     }
     if (existsSync('/proc/driver/nvidia/version')) {
       try {

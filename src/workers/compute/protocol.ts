@@ -98,6 +98,8 @@ export type FromCompute =
   /** A checkpoint is written and shall be committed; answered with `committed`. */
   | { readonly type: 'step'; readonly token: string; readonly draft: StepDraft }
   | { readonly type: 'paused'; readonly token: string }
+  /** In one line, what is done otherwise than asked; for the log. */
+  | { readonly type: 'notice'; readonly text: string }
   | { readonly type: 'done'; readonly token: string; readonly result: ResultOf<WorkKind> }
   | ({ readonly type: 'failed'; readonly token: string } & WireError)
   | ({ readonly type: 'pulse' } & ComputeFacts);

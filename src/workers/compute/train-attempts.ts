@@ -28,6 +28,7 @@ export interface TrainAttemptsOptions {
   readonly engine: string;
   readonly device: string;
   readonly engineThreads: number | undefined;
+  readonly tensorflowDirectory: string | undefined;
   readonly fetchConcurrency: number;
   readonly send: (message: FromCompute) => void;
 }
@@ -52,9 +53,11 @@ export class TrainAttempts {
     this.#trainers = new Trainers({
       resolver: options.resolver,
       engine: engine ?? ENGINES[0],
-      // onnxruntime trains on the processor unless a device is named.
-      device: options.device === 'auto' ? 'cpu' : options.device,
+      // onnxruntime trains on the processor unless a device is named; TensorFlow takes a GPU where it sees one.
+      device: options.device === 'auto' && engine !== 'tensorflow' ? 'cpu' : options.device,
       threads: options.engineThreads ?? availableParallelism(),
+      tensorflowDirectory: options.tensorflowDirectory,
+      onNotice: (text) => options.send({ type: 'notice', text }),
     });
   }
 

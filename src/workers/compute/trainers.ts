@@ -19,6 +19,9 @@ export interface TrainersOptions {
   readonly engine: EngineName;
   readonly device: string;
   readonly threads: number;
+  readonly tensorflowDirectory: string | undefined;
+  /** Hears in one line of what is done otherwise than asked. */
+  readonly onNotice: (text: string) => void;
 }
 
 interface Held {
@@ -61,15 +64,17 @@ export class Trainers {
     await held?.device.terminate();
     const setup =
       held?.run === run.run ? held.setup : await setUpTraining(run, this.#options.resolver, signal);
-    const { engine, device, threads } = this.#options;
-    const thread = await TrainerThread.start({
+    const { engine, device, threads, tensorflowDirectory, onNotice } = this.#options;
+    const options = {
       engine,
       device,
       threads,
+      tensorflowDirectory,
       spec: setup.trainer,
       facts: setup.facts,
       initial: await this.#initial(run, start, out, signal),
-    });
+    };
+    const thread = await TrainerThread.start(options, onNotice);
     this.#held = { run: run.run, setup, device: thread, standsAt: null };
     return { setup, device: thread };
   }

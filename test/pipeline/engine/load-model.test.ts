@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { modelCard, TORCHVISION_PREPROCESSING, type ModelCard } from '../../../src/contract/model-card.ts';
 import { exportModel } from '../../../src/pipeline/engine/export-model.ts';
-import { compileFromCard, loadModel } from '../../../src/pipeline/engine/load-model.ts';
+import { openFromCard, loadModel } from '../../../src/pipeline/engine/load-model.ts';
 import { createArchitecture } from '../../../src/pipeline/model/architectures.ts';
 import { initialiseWeights } from '../../../src/pipeline/model/init.ts';
 import { writeSafetensors } from '../../../src/pipeline/model/weights/safetensors.ts';
@@ -84,14 +84,14 @@ describe('loadModel', () => {
   });
 });
 
-describe('compileFromCard', () => {
+describe('openFromCard', () => {
   it.each([
     ['weights', bytes],
     ['a foreign graph', readReference('onnx/nhwc-dynamic-probabilities-13.onnx')],
   ])('gives the graph of %s that loadModel gives', async (_, file) => {
     const model = await loadModel(file, { uri, preprocessing: { scale: 0.5 } });
     const card = modelCard.decode(modelCard.encode(model.card), 'card');
-    const { onnx, ...rest } = compileFromCard(file, card, options);
+    const { onnx, ...rest } = openFromCard(file, card).compile(options);
     const { onnx: expected, ...expectedRest } = model.compile(options);
     expect(Buffer.from(onnx).equals(expected)).toBe(true);
     expect(rest).toEqual(expectedRest);
@@ -100,11 +100,13 @@ describe('compileFromCard', () => {
   it('obeys the card, and refuses other bytes than those it describes', async () => {
     const { card } = await loadModel(bytes, { uri });
     const other: ModelCard = { ...card, architecture: 'alexnet-small+tanh' };
-    const graphs = [card, other].map((given) => Buffer.from(compileFromCard(bytes, given, options).onnx));
+    const graphs = [card, other].map((given) =>
+      Buffer.from(openFromCard(bytes, given).compile(options).onnx),
+    );
     expect(graphs[1]?.equals(graphs[0] ?? Buffer.of())).toBe(false);
     const changed = Uint8Array.from(bytes);
     changed[changed.length - 1] = 1;
-    expect(() => compileFromCard(changed, card, options)).toThrow(
+    expect(() => openFromCard(changed, card).compile(options)).toThrow(
       `${uri}: expected ${card.digest}, got sha256:`,
     );
   });

@@ -17,7 +17,13 @@ async function resolverWithModel(bytes: Uint8Array): Promise<StoreResolver> {
 }
 
 const open = (resolver: StoreResolver) =>
-  new LoadedModels({ resolver, engine: 'onnxruntime', device: 'cpu', engineThreads: 1 });
+  new LoadedModels({
+    resolver,
+    engine: 'onnxruntime',
+    device: 'cpu',
+    engineThreads: 1,
+    tensorflowDirectory: undefined,
+  });
 
 it('opens a model once for two shards, and both hear that it is coming', async () => {
   const bytes = smallModel();

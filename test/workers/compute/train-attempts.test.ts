@@ -38,6 +38,7 @@ async function scene(onStep: (attempts: TrainAttempts, draft: StepDraft) => void
     engine: 'onnxruntime',
     device: 'cpu',
     engineThreads: 1,
+    tensorflowDirectory: undefined,
     fetchConcurrency: 8,
     send(message) {
       sent.push(message);

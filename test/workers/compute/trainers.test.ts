@@ -30,7 +30,14 @@ beforeAll(async () => {
 
 /** Closed after the test. */
 async function withTrainers(work: (trainers: Trainers) => Promise<void>): Promise<void> {
-  const trainers = new Trainers({ resolver, engine: 'onnxruntime', device: 'cpu', threads: 1 });
+  const trainers = new Trainers({
+    resolver,
+    engine: 'onnxruntime',
+    device: 'cpu',
+    threads: 1,
+    tensorflowDirectory: undefined,
+    onNotice: () => {},
+  });
   try {
     await work(trainers);
   } finally {

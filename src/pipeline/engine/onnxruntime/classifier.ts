@@ -1,20 +1,18 @@
 import type { InferenceSession, Tensor } from 'onnxruntime-node';
 import { ImagemillError } from '../../../contract/errors.ts';
-import type { Classification, Classifier, ClassifierGraph } from '../engine.ts';
+import type { Classification, Classifier, ClassifierGeometry, ClassifierGraph } from '../engine.ts';
 import { createSession, imageTensor, runSession, type OnnxSession, type SessionOptions } from './session.ts';
-
-type Geometry = Omit<ClassifierGraph, 'onnx'>;
 
 /** A classifier on ONNX Runtime. Creating it and every call block the thread. */
 export class OnnxruntimeClassifier implements Classifier {
+  readonly geometry: ClassifierGeometry;
   readonly #session: InferenceSession;
   readonly #runtime: OnnxSession['runtime'];
-  readonly #geometry: Geometry;
 
-  private constructor(created: OnnxSession, geometry: Geometry) {
+  private constructor(created: OnnxSession, geometry: ClassifierGeometry) {
     this.#session = created.session;
     this.#runtime = created.runtime;
-    this.#geometry = geometry;
+    this.geometry = geometry;
   }
 
   /** @throws ImagemillError ENGINE_UNAVAILABLE, ENGINE_FAILED */
@@ -28,7 +26,7 @@ export class OnnxruntimeClassifier implements Classifier {
    * @throws ImagemillError ENGINE_FAILED
    */
   async classify(slab: Uint8Array, count: number): Promise<Classification> {
-    const { batchSize, fixedBatch, cropsPerItem, height, width } = this.#geometry;
+    const { batchSize, fixedBatch, cropsPerItem, height, width } = this.geometry;
     if (!Number.isInteger(count) || count < 1 || count > batchSize) {
       throw new ImagemillError('ENGINE_FAILED', `expected 1 to ${batchSize} items in a batch, got ${count}`);
     }
@@ -50,7 +48,7 @@ export class OnnxruntimeClassifier implements Classifier {
 
   /** The first `count` rows of the outputs, which come in the fixed order ids, scores, embedding. */
   #rowsOf(outputs: readonly Tensor[], count: number): Classification {
-    const { topK, embeddingSize } = this.#geometry;
+    const { topK, embeddingSize } = this.geometry;
     const [ids, scores, embedding] = outputs.map(({ data }) => data);
     const isComplete = ids instanceof Int32Array && scores instanceof Float32Array;
     if (!isComplete || (embeddingSize !== null && !(embedding instanceof Float32Array))) {

@@ -6,7 +6,11 @@ import type { Loss } from './loss.ts';
 import type { ColourInputs } from './pixels.ts';
 import { TENSOR, type OnnxTrainingNetwork } from './training-network.ts';
 
-export function imageInputs({ architecture, microBatchSize: rows, colour }: OnnxTrainingNetwork): ProtoWriter[] {
+export function imageInputs({
+  architecture,
+  microBatchSize: rows,
+  colour,
+}: OnnxTrainingNetwork): ProtoWriter[] {
   const { height, width } = architecture.input;
   const inputs = [
     encodeValueInfo(TENSOR.images, DATA_TYPE.uint8, [rows, height, width, 3]),
