@@ -1,13 +1,15 @@
 /** Runs the cases of test/reference/training and says how far every tensor is from what PyTorch computed. */
 import { readFileSync } from 'node:fs';
-import type { ConvolutionForm } from '../../../src/pipeline/model/onnx/training/convolution-form.ts';
-import { TENSOR } from '../../../src/pipeline/model/onnx/training/training-network.ts';
 import type { StateDict } from '../../../src/pipeline/model/weights/state-dict.ts';
-import type { BatchStatistics, MicroBatch, TrainingState } from '../../../src/pipeline/engine/trainer.ts';
-import { OnnxruntimeTrainer } from '../../../src/pipeline/engine/onnxruntime/trainer.ts';
+import type {
+  BatchStatistics,
+  MicroBatch,
+  Trainer,
+  TrainingState,
+} from '../../../src/pipeline/engine/trainer.ts';
 import { batchOf, EPOCH, partOf, type TrainingCase } from '../../reference/training/cases.ts';
-import { CPU } from './support.ts';
-import { distance, LOGITS, openStep, withoutDecay, type Outputs } from './training-support.ts';
+import type { ConformanceEngine } from './conformance-engine.ts';
+import { distance, LOGITS, withoutDecay } from './training-support.ts';
 
 interface Statistics {
   readonly lossSum: number;
@@ -65,28 +67,21 @@ export interface CaseResult {
   readonly tensors: ReadonlyMap<string, Sketch>;
 }
 
-/** One form's version of everything that a reference has. */
+/** An engine's version of everything that a reference has. */
 export async function runCase(
   training: TrainingCase,
-  form: ConvolutionForm,
+  engine: ConformanceEngine,
   weights: StateDict,
   { variants }: TrainingReference,
 ): Promise<CaseResult> {
   const batches = variants.map((variant, step) => batchOf(training, step, variant));
   const [first, last] = [batches.at(0), batches.at(-1)];
   if (first === undefined || last === undefined) throw new Error(`${training.name}: no steps`);
-  const tensors = await firstStep(training, form, weights, first);
-  const { spec, learningRate } = training;
-  const { batchSize, microBatchSize } = spec;
-  const trainer = await OnnxruntimeTrainer.create(spec, form, { weights, velocities: new Map() }, CPU);
+  const tensors = await firstStep(training, engine, weights, first);
+  const trainer = await engine.create(training.spec, { weights, velocities: new Map() });
   const steps: Statistics[] = [];
   for (const [step, batch] of batches.entries()) {
-    const parts: BatchStatistics[] = [];
-    for (let micro = 0; micro < batchSize / microBatchSize; micro++) {
-      const part = partOf(batch, micro * microBatchSize, (micro + 1) * microBatchSize);
-      parts.push(await trainer.train(part, { epoch: EPOCH, step, micro }, learningRate));
-    }
-    steps.push(total(parts));
+    steps.push(await trainStep(training, trainer, batch, step));
     if (step === 0 || step === batches.length - 1) sketchState(tensors, trainer.state(), step + 1);
   }
   const evaluation = await evaluate(training, trainer, last);
@@ -94,10 +89,26 @@ export async function runCase(
   return { steps, evaluation, tensors };
 }
 
+/** One batch, a micro-batch at a time. */
+export async function trainStep(
+  { spec, learningRate }: TrainingCase,
+  trainer: Trainer,
+  batch: MicroBatch,
+  step: number,
+): Promise<Statistics> {
+  const { batchSize, microBatchSize } = spec;
+  const parts: BatchStatistics[] = [];
+  for (let micro = 0; micro < batchSize / microBatchSize; micro++) {
+    const part = partOf(batch, micro * microBatchSize, (micro + 1) * microBatchSize);
+    parts.push(await trainer.train(part, { epoch: EPOCH, step, micro }, learningRate));
+  }
+  return total(parts);
+}
+
 /** A micro-batch at a time, filled up with the first items again, which must not count; one image fills its own. */
 async function evaluate(
   { spec }: TrainingCase,
-  trainer: OnnxruntimeTrainer,
+  trainer: Trainer,
   { images, labels }: MicroBatch,
 ): Promise<Statistics> {
   const { batchSize, microBatchSize: rows } = spec;
@@ -125,30 +136,26 @@ function total(parts: readonly BatchStatistics[]): Statistics {
   };
 }
 
-/** Logits and gradients of the first batch. */
+/** Logits and gradients of the first batch: without decay the first velocities, from zero, are the gradients. */
 async function firstStep(
   training: TrainingCase,
-  form: ConvolutionForm,
+  engine: ConformanceEngine,
   weights: StateDict,
   batch: MicroBatch,
 ): Promise<Map<string, Sketch>> {
   const { batchSize, microBatchSize: rows } = training.spec;
-  const graph = await openStep(withoutDecay(training.spec), form);
+  const undecayed = { ...training, spec: withoutDecay(training.spec) };
   const logits: number[] = [];
-  let outputs: Outputs = new Map();
   for (let micro = 0; micro < batchSize / rows; micro++) {
     const part = partOf(batch, micro * rows, (micro + 1) * rows);
-    const state = { weights, velocities: new Map(), sums: outputs, learningRate: 0 };
-    outputs = await graph.run(part, { epoch: EPOCH, step: 0, micro }, state);
-    logits.push(...(outputs.get(LOGITS) ?? []));
+    const position = { epoch: EPOCH, step: 0, micro };
+    logits.push(...(await engine.logits(undecayed.spec, weights, part, position)));
   }
-  await graph.close();
+  const trainer = await engine.create(undecayed.spec, { weights, velocities: new Map() });
+  await trainStep(undecayed, trainer, batch, 0);
   const tensors = new Map([[LOGITS, sketch(Float32Array.from(logits))]]);
-  for (const name of weights.keys()) {
-    const next = batchSize === rows ? TENSOR.velocity(name) : TENSOR.sum(name);
-    const gradient = outputs.get(TENSOR.next(next));
-    if (gradient !== undefined) tensors.set(`gradient:${name}`, sketch(gradient));
-  }
+  for (const [name, { data }] of trainer.state().velocities) tensors.set(`gradient:${name}`, sketch(data));
+  await trainer.close();
   return tensors;
 }
 
