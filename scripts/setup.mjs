@@ -3,6 +3,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { has, succeeds, tryInstall } from './distribution-packages.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -47,30 +48,6 @@ function requireRedisServer(forTests) {
   const alternative = forTests ? '' : ', or set REDIS_URL';
   console.error(`redis-server is needed and missing: sudo apt-get install redis-server${alternative}`);
   process.exit(2);
-}
-
-/** Installs distribution packages where that is possible without asking anyone. Returns whether `command` is there. */
-function tryInstall(packages, command) {
-  if (has(command)) return true;
-  if (process.getuid?.() !== 0 || !has('apt-get')) return false;
-  say(`installing ${packages.join(', ')}`);
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  // The package lists of a fresh image are empty; those of an old one may name versions that are gone.
-  spawnSync('apt-get', ['update', '-qq'], { env, stdio: ['ignore', 'ignore', 'inherit'] });
-  spawnSync('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages], {
-    // Services must not start by themselves: whoever needs one starts it where and when it is needed.
-    env: { ...env, RUNLEVEL: '1' },
-    stdio: ['ignore', 'ignore', 'inherit'],
-  });
-  return has(command);
-}
-
-function has(command) {
-  return succeeds('sh', ['-c', `command -v ${command}`]);
-}
-
-function succeeds(command, args) {
-  return spawnSync(command, args, { stdio: 'ignore' }).status === 0;
 }
 
 function say(what) {
