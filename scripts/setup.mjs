@@ -1,9 +1,14 @@
 // Makes a fresh machine ready, with nothing but Node's own modules: npm packages, redis-server, and for the tests a
-// real S3 server, Prometheus's tool and a Docker engine. Every step is skipped where its result is there already.
+// real S3 server, Prometheus's tool, a Docker engine and TensorFlow. Every step is skipped where its result is there.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { has, succeeds, tryInstall } from './distribution-packages.mjs';
+import { directoryOf, readBuilt } from './tensorflow/directory.mjs';
+import { lastLineOf } from './tensorflow/fault.mjs';
+
+/** The tests can do without it. */
+const TENSORFLOW_LIMIT_MS = 10 * 60_000;
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -15,6 +20,7 @@ export function setUp(needs = {}) {
   if (needs.tests) tryInstall(['prometheus'], 'promtool');
   if (needs.tests) tryInstall(['chromium', 'fonts-dejavu-core'], 'chromium');
   if (needs.tests) tryDocker();
+  if (needs.tests) tryTensorflow();
 }
 
 /** Installs what the tests of containers need; who goes without sees them skipped. They start the engine themselves. */
@@ -27,6 +33,21 @@ function tryDocker() {
     ? 'docker-compose-v2'
     : 'docker-compose';
   tryInstall([package_], 'docker-compose');
+}
+
+/** Builds TensorFlow, in about a minute, unless one is built; without it the tests that need it are skipped. */
+function tryTensorflow() {
+  if (readBuilt(directoryOf(process.env)) !== null) return;
+  say('building TensorFlow (0.3 GB to download, 1.2 GB of disk)');
+  const { status, stderr } = spawnSync(process.execPath, ['scripts/setup-tensorflow.mjs', '--quiet'], {
+    cwd: root,
+    encoding: 'utf8',
+    stdio: ['ignore', 'inherit', 'pipe'],
+    timeout: TENSORFLOW_LIMIT_MS,
+  });
+  if (status === 0) return;
+  const why = lastLineOf(stderr) || `it took more than ${TENSORFLOW_LIMIT_MS / 60_000} minutes`;
+  say(`the tests that need TensorFlow will be skipped: ${why}`);
 }
 
 function installPackages() {
