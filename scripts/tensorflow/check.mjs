@@ -67,7 +67,9 @@ function reasonIn(text) {
   const error = text
     .split('\n')
     .find((line) => /^(\w*Error|.*error while loading|.*Check failed)\b/.test(line));
-  return (error ?? lastLineOf(text)) || 'its libraries are damaged, or not for this processor (it must have AVX)';
+  return (
+    (error ?? lastLineOf(text)) || 'its libraries are damaged, or not for this processor (it must have AVX)'
+  );
 }
 
 /** @returns {string} the SHA-256 of the binding, in hexadecimal */
