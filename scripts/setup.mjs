@@ -1,8 +1,14 @@
 // Makes a fresh machine ready, with nothing but Node's own modules: npm packages, redis-server, and for the tests a
-// real S3 server, Prometheus's tool and a Docker engine. Every step is skipped where its result is there already.
+// real S3 server, Prometheus's tool, a Docker engine and TensorFlow. Every step is skipped where its result is there.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { has, succeeds, tryInstall } from './distribution-packages.mjs';
+import { directoryOf, readBuilt } from './tensorflow/directory.mjs';
+import { lastLineOf } from './tensorflow/fault.mjs';
+
+/** The tests can do without it. */
+const TENSORFLOW_LIMIT_MS = 10 * 60_000;
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -14,6 +20,7 @@ export function setUp(needs = {}) {
   if (needs.tests) tryInstall(['prometheus'], 'promtool');
   if (needs.tests) tryInstall(['chromium', 'fonts-dejavu-core'], 'chromium');
   if (needs.tests) tryDocker();
+  if (needs.tests) tryTensorflow();
 }
 
 /** Installs what the tests of containers need; who goes without sees them skipped. They start the engine themselves. */
@@ -26,6 +33,21 @@ function tryDocker() {
     ? 'docker-compose-v2'
     : 'docker-compose';
   tryInstall([package_], 'docker-compose');
+}
+
+/** Builds TensorFlow, in about a minute, unless one is built; without it the tests that need it are skipped. */
+function tryTensorflow() {
+  if (readBuilt(directoryOf(process.env)) !== null) return;
+  say('building TensorFlow (0.3 GB to download, 1.2 GB of disk)');
+  const { status, stderr } = spawnSync(process.execPath, ['scripts/setup-tensorflow.mjs', '--quiet'], {
+    cwd: root,
+    encoding: 'utf8',
+    stdio: ['ignore', 'inherit', 'pipe'],
+    timeout: TENSORFLOW_LIMIT_MS,
+  });
+  if (status === 0) return;
+  const why = lastLineOf(stderr) || `it took more than ${TENSORFLOW_LIMIT_MS / 60_000} minutes`;
+  say(`the tests that need TensorFlow will be skipped: ${why}`);
 }
 
 function installPackages() {
@@ -47,30 +69,6 @@ function requireRedisServer(forTests) {
   const alternative = forTests ? '' : ', or set REDIS_URL';
   console.error(`redis-server is needed and missing: sudo apt-get install redis-server${alternative}`);
   process.exit(2);
-}
-
-/** Installs distribution packages where that is possible without asking anyone. Returns whether `command` is there. */
-function tryInstall(packages, command) {
-  if (has(command)) return true;
-  if (process.getuid?.() !== 0 || !has('apt-get')) return false;
-  say(`installing ${packages.join(', ')}`);
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  // The package lists of a fresh image are empty; those of an old one may name versions that are gone.
-  spawnSync('apt-get', ['update', '-qq'], { env, stdio: ['ignore', 'ignore', 'inherit'] });
-  spawnSync('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages], {
-    // Services must not start by themselves: whoever needs one starts it where and when it is needed.
-    env: { ...env, RUNLEVEL: '1' },
-    stdio: ['ignore', 'ignore', 'inherit'],
-  });
-  return has(command);
-}
-
-function has(command) {
-  return succeeds('sh', ['-c', `command -v ${command}`]);
-}
-
-function succeeds(command, args) {
-  return spawnSync(command, args, { stdio: 'ignore' }).status === 0;
 }
 
 function say(what) {
