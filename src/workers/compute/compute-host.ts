@@ -1,14 +1,13 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { availableParallelism } from 'node:os';
 import { createInterface } from 'node:readline';
 import { entryPoint } from '../../config/entry-point.ts';
 import { asImagemillError, ImagemillError } from '../../contract/errors.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import { lastWords } from '../../telemetry/last-words.ts';
 import { printableLine } from '../../telemetry/printable.ts';
-import { tensorflowEnvironment } from '../../pipeline/engine/tensorflow/process-environment.ts';
 import type { StepDraft } from '../../pipeline/training/epoch-task.ts';
+import { computeEnvironment } from './compute-environment.ts';
 import type {
   ComputeFacts,
   FromCompute,
@@ -21,8 +20,6 @@ import type {
   WorkKind,
 } from './protocol.ts';
 
-/** Threads of libuv beside the decoding ones: file reads, name look-ups. */
-const SPARE_POOL_THREADS = 2;
 const WATCHDOG_CHECKS_PER_LIMIT = 4;
 const STDERR_TAIL_CHARS = 2_000;
 
@@ -66,6 +63,8 @@ export class ComputeHost {
   readonly #options: ComputeHostOptions;
   readonly #attempts = new Map<string, Attempt>();
   #child: ChildProcess | null = null;
+  /** Replaced as soon as nothing is attempted in it: TensorFlow.js loses native memory in long training. */
+  #worn: ChildProcess | null = null;
   #watchdog: NodeJS.Timeout | null = null;
   #stderrTail = '';
   #closed = false;
@@ -120,6 +119,9 @@ export class ComputeHost {
       options.signal.removeEventListener('abort', abort);
       this.#attempts.get(task.token)?.onPaused();
       this.#attempts.delete(task.token);
+      // Of an epoch's state, its checkpoint is all that the next one needs.
+      if (kind === 'train' && this.#options.engine === 'tensorflow') this.#worn = child;
+      if (this.#worn === this.#child && this.#attempts.size === 0) this.#retire();
     }
   }
 
@@ -154,23 +156,13 @@ export class ComputeHost {
   }
 
   #spawn(): ChildProcess {
-    const { device, engine, decodeConcurrency, logger } = this.#options;
+    const { device, engine, logger } = this.#options;
     const { path, execArgv } = entryPoint('./compute-main', import.meta.url);
     const child = fork(path, ['--device', device, '--engine', engine], {
       execArgv: [...execArgv],
       serialization: 'advanced',
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-      env: {
-        ...withoutServices(process.env),
-        ...(engine === 'tensorflow' ? tensorflowEnvironment(device, process.env) : {}),
-        // Tensors of a hundred megabytes come and go with every batch. Handing their pages back to the system and
-        // faulting them in again costs more than the arithmetic, so glibc is told to keep them.
-        MALLOC_MMAP_MAX_: '0',
-        MALLOC_TRIM_THRESHOLD_: '17179869184',
-        // Other arenas than the first hand their pages back all the same, and the engine lives in a thread.
-        MALLOC_ARENA_MAX: '1',
-        UV_THREADPOOL_SIZE: String((decodeConcurrency ?? availableParallelism()) + SPARE_POOL_THREADS),
-      },
+      env: computeEnvironment(this.#options, process.env),
     });
     this.#stderrTail = '';
     child.stderr?.on('data', (chunk: Buffer) => {
@@ -192,6 +184,15 @@ export class ComputeHost {
     this.#watchdog.unref();
     logger.debug({ pid: child.pid, device, engine }, 'compute process started');
     return child;
+  }
+
+  /** Ends an idle process; the next attempt starts another. */
+  #retire(): void {
+    const child = this.#child;
+    this.#child = null;
+    this.#worn = null;
+    this.#facts = null;
+    child?.kill('SIGKILL');
   }
 
   #send(child: ChildProcess, message: ToCompute): void {
@@ -281,11 +282,4 @@ export class ComputeHost {
       : new ImagemillError('COMPUTE_DIED', `the compute process ended (${how}) ${detail}`.trim());
     for (const attempt of this.#attempts.values()) attempt.reject(error);
   }
-}
-
-/** What opens strangers' files need not know the queue, the dashboard's tokens, nor who collects traces. */
-const NOT_ITS_BUSINESS = /^(((IMAGEMILL_)?REDIS|OTEL)_|IMAGEMILL_(VIEWER_)?TOKEN$)/;
-
-function withoutServices(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(env).filter(([name]) => !NOT_ITS_BUSINESS.test(name)));
 }

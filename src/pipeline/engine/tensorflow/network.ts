@@ -21,10 +21,12 @@ function toDevice(tf: Tfjs, data: Float32Array, shape: Shape): Tensor {
 }
 
 function fromDevice(tf: Tfjs, tensor: Tensor, shape: Shape): Float32Array {
-  return tf.tidy(() => {
-    const straight = shape.length === 4 ? tf.transpose(tensor, [3, 2, 0, 1]) : tensor;
-    return Float32Array.from(straight.dataSync());
-  });
+  if (shape.length !== 4) return (tensor.dataSync() as Float32Array).slice();
+  const straight = tf.transpose(tensor, [3, 2, 0, 1]);
+  // Not from inside a `tidy`: it looks for tensors in what it returns, value by value.
+  const values = (straight.dataSync() as Float32Array).slice();
+  straight.dispose();
+  return values;
 }
 
 export interface ForwardOptions {
