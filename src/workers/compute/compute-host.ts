@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { createInterface } from 'node:readline';
 import { entryPoint } from '../../config/entry-point.ts';
+import { withoutServices } from '../../config/without-services.ts';
 import { asImagemillError, ImagemillError } from '../../contract/errors.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import { lastWords } from '../../telemetry/last-words.ts';
@@ -281,11 +282,4 @@ export class ComputeHost {
       : new ImagemillError('COMPUTE_DIED', `the compute process ended (${how}) ${detail}`.trim());
     for (const attempt of this.#attempts.values()) attempt.reject(error);
   }
-}
-
-/** What opens strangers' files need not know the queue, the dashboard's tokens, nor who collects traces. */
-const NOT_ITS_BUSINESS = /^(((IMAGEMILL_)?REDIS|OTEL)_|IMAGEMILL_(VIEWER_)?TOKEN$)/;
-
-function withoutServices(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(env).filter(([name]) => !NOT_ITS_BUSINESS.test(name)));
 }
