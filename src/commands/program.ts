@@ -28,6 +28,7 @@ import { runs, RUNS_SHOWN_MAX, status } from './runs.ts';
 import { runTraced } from './run-traced.ts';
 import { addTrainingCommands } from './training-commands.ts';
 import { dev } from './dev.ts';
+import { doctor } from './doctor.ts';
 import { worker } from './worker.ts';
 
 /**
@@ -63,6 +64,7 @@ export function createProgram(
   addOversight(program, run);
   addRecoveryCommands(program, run);
   addServices(program, run);
+  addDoctor(program, run);
   addLocalFleets(program, run);
   addModelCommands(program, run);
   return program;
@@ -182,6 +184,15 @@ function addServices(program: Command, run: (handler: Handler) => Promise<void>)
     .addOption(repeatableOption('--allow <location>', 'runs may name locations below it (repeatable)'))
     .addHelpText('after', example('REDIS_URL=redis://queue:6379 imagemill dashboard'))
     .action((options) => run((context) => dashboard(context, options)));
+}
+
+function addDoctor(program: Command, run: (handler: Handler) => Promise<void>): void {
+  program
+    .command('doctor')
+    .description('try every device and library there is, and say what workers here would compute on')
+    .addOption(json())
+    .addHelpText('after', example('imagemill doctor'))
+    .action((options) => run((context) => doctor(context, options)));
 }
 
 /** A whole fleet on this machine. */

@@ -1,5 +1,5 @@
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { ImagemillError } from '../contract/errors.ts';
@@ -168,7 +168,8 @@ export function readSettings(env: Record<string, string | undefined>): Settings 
       fetchConcurrency: vars.IMAGEMILL_FETCH_CONCURRENCY,
       decodeConcurrency: vars.IMAGEMILL_DECODE_CONCURRENCY,
       engineThreads: vars.IMAGEMILL_ENGINE_THREADS,
-      tensorflowDirectory: vars.IMAGEMILL_TENSORFLOW ?? BUILT_TENSORFLOW,
+      // Libraries are loaded by absolute paths only.
+      tensorflowDirectory: resolve(vars.IMAGEMILL_TENSORFLOW ?? BUILT_TENSORFLOW),
       batchSize: vars.IMAGEMILL_BATCH_SIZE,
       maxImageBytes: vars.IMAGEMILL_MAX_IMAGE_BYTES,
       maxImagePixels: vars.IMAGEMILL_MAX_IMAGE_PIXELS,

@@ -114,16 +114,43 @@ export class NvidiaSmi implements GpuWatch {
 
   async #ask(choice: NonNullable<GpuChoice>): Promise<void> {
     try {
-      const { stdout } = await promisify(execFile)(
-        'nvidia-smi',
-        [`--query-gpu=${FIELDS}`, '--format=csv,noheader,nounits'],
-        { timeout: TIMEOUT_MS, killSignal: 'SIGKILL', maxBuffer: OUTPUT_BYTES_MAX, windowsHide: true },
-      );
-      this.#facts = parseGpus(stdout).find((gpu) => isChosen(gpu, choice))?.facts ?? null;
+      const gpus = parseGpus(await query(FIELDS, TIMEOUT_MS));
+      this.#facts = gpus.find((gpu) => isChosen(gpu, choice))?.facts ?? null;
     } catch (error) {
       this.#facts = null;
       this.#isAbsent = (error as NodeJS.ErrnoException).code === 'ENOENT';
     }
+  }
+}
+
+/** Runs the program. @throws what execFile throws */
+async function query(fields: string, timeoutMs: number): Promise<string> {
+  const { stdout } = await promisify(execFile)(
+    'nvidia-smi',
+    [`--query-gpu=${fields}`, '--format=csv,noheader,nounits'],
+    { timeout: timeoutMs, killSignal: 'SIGKILL', maxBuffer: OUTPUT_BYTES_MAX, windowsHide: true },
+  );
+  return stdout;
+}
+
+/** A driver that nothing has used yet takes seconds per device to wake. */
+const LIST_TIMEOUT_MS = 20_000;
+
+/** The driver's devices, each with its compute capability (`9.0`); null where nvidia-smi gives no list. */
+export async function listGpus(): Promise<(ListedGpu & { computeCapability: string | null })[] | null> {
+  try {
+    const gpus = parseGpus(await query(FIELDS, LIST_TIMEOUT_MS));
+    // Drivers before 470 refuse a question that has this in it.
+    const capabilities = await query('index,compute_cap', LIST_TIMEOUT_MS).catch(() => '');
+    const known = new Map(
+      [...capabilities.matchAll(/^(\d{1,4}), (\d{1,2}\.\d)\s*$/gm)].map(([, index, capability = '']) => [
+        Number(index),
+        capability,
+      ]),
+    );
+    return gpus.map((gpu) => ({ ...gpu, computeCapability: known.get(gpu.index) ?? null }));
+  } catch {
+    return null;
   }
 }
 

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readSettings } from '../../src/config/environment.ts';
 
@@ -25,6 +26,12 @@ describe('readSettings', () => {
       readSettings({ IMAGEMILL_S3_ENDPOINT: 'http://127.0.0.1:9000', IMAGEMILL_S3_PATH_STYLE: 'no' }).s3
         .pathStyle,
     ).toBe(false);
+  });
+
+  it('looks for TensorFlow at an absolute path, which is all that Node loads from', () => {
+    const directoryOf = (env: Record<string, string>) => readSettings(env).worker.tensorflowDirectory;
+    expect(directoryOf({ IMAGEMILL_TENSORFLOW: 'built' })).toBe(join(process.cwd(), 'built'));
+    expect(directoryOf({})).toMatch(/^\/.*\/\.cache\/tensorflow$/);
   });
 
   it('names every fault in one line', () => {

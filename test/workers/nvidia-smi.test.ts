@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { gpuFactsSchema } from '../../src/contract/worker-report.ts';
-import { gpuOfDevice, NvidiaSmi, parseGpus } from '../../src/workers/nvidia-smi.ts';
+import { gpuOfDevice, listGpus, NvidiaSmi, parseGpus } from '../../src/workers/nvidia-smi.ts';
 
 const MIB = 1024 * 1024;
 const TWO_GPUS = `0, GPU-5d1d2b2c-3f1e-8b1c-9a43-0f6c9a2d7e10, NVIDIA H100 80GB HBM3, 37, 1234, 81559
@@ -162,5 +162,25 @@ describe('asking nvidia-smi', () => {
     await gpu.refresh();
     expect(gpu.read()).toBeNull();
     expect(() => calls()).toThrow('ENOENT');
+  });
+
+  it('lists all devices, with their compute capability where the driver tells it', async () => {
+    install(
+      `case "$1" in *compute_cap*) printf '0, 9.0\\n1, [N/A]\\n';; *) cat <<'END'\n${TWO_GPUS}END\n;; esac`,
+    );
+    expect(await listGpus()).toMatchObject([
+      { index: 0, facts: { name: 'NVIDIA H100 80GB HBM3' }, computeCapability: '9.0' },
+      { index: 1, computeCapability: null },
+    ]);
+    install(`case "$1" in *compute_cap*) exit 2;; *) cat <<'END'\n${TWO_GPUS}END\n;; esac`);
+    expect(await listGpus()).toMatchObject([{ computeCapability: null }, { computeCapability: null }]);
+  });
+
+  it('has no list where the program fails, or is not there', async () => {
+    install('exit 9');
+    expect(await listGpus()).toBeNull();
+    process.env['PATH'] = folder;
+    rmSync(join(folder, 'nvidia-smi'));
+    expect(await listGpus()).toBeNull();
   });
 });

@@ -1,11 +1,9 @@
 import { availableParallelism } from 'node:os';
+import { withoutServices } from '../../config/without-services.ts';
 import { tensorflowEnvironment } from '../../pipeline/engine/tensorflow/process-environment.ts';
 
 /** Threads of libuv beside the decoding ones: file reads, name look-ups. */
 const SPARE_POOL_THREADS = 2;
-
-/** What opens strangers' files need not know the queue, the dashboard's tokens, nor who collects traces. */
-const NOT_ITS_BUSINESS = /^(((IMAGEMILL_)?REDIS|OTEL)_|IMAGEMILL_(VIEWER_)?TOKEN$)/;
 
 export interface ComputeProcess {
   readonly device: string;
@@ -19,7 +17,7 @@ export function computeEnvironment(
   env: NodeJS.ProcessEnv,
 ): Record<string, string | undefined> {
   return {
-    ...Object.fromEntries(Object.entries(env).filter(([name]) => !NOT_ITS_BUSINESS.test(name))),
+    ...withoutServices(env),
     ...(engine === 'tensorflow' ? tensorflowEnvironment(device, env) : {}),
     // Tensors of a hundred megabytes come and go with every batch. Handing their pages back to the system and
     // faulting them in again costs more than the arithmetic, so glibc is told to keep them.

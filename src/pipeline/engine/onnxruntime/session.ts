@@ -10,6 +10,11 @@ export interface SessionOptions {
   readonly device: string;
   /** Threads that compute one operator. */
   readonly threads: number;
+  /**
+   * For finding out whether a device works: an operator that it lacks is refused rather than computed on the processor,
+   * and the library says on stderr what it could not load. Of the first session of a process.
+   */
+  readonly diagnosing?: boolean;
 }
 
 export interface OnnxSession {
@@ -26,8 +31,9 @@ const LOG_FATAL = 4;
  *   is refused
  */
 export async function createSession(onnx: Uint8Array, options: SessionOptions): Promise<OnnxSession> {
-  const executionProviders = providersOf(options.device);
-  const runtime = await loadLibrary();
+  const { diagnosing = false } = options;
+  const executionProviders = providersOf(options.device, diagnosing);
+  const runtime = await loadLibrary(diagnosing);
   try {
     const session = await runtime.InferenceSession.create(onnx, {
       executionProviders,
@@ -36,7 +42,13 @@ export async function createSession(onnx: Uint8Array, options: SessionOptions): 
       graphOptimizationLevel: 'all',
       logSeverityLevel: LOG_FATAL,
       // Idle threads must not spin: the decoder needs the cores between two batches.
-      extra: { session: { intra_op: { allow_spinning: '0' }, inter_op: { allow_spinning: '0' } } },
+      extra: {
+        session: {
+          intra_op: { allow_spinning: '0' },
+          inter_op: { allow_spinning: '0' },
+          ...(diagnosing && options.device !== 'cpu' ? { disable_cpu_ep_fallback: '1' } : {}),
+        },
+      },
     });
     return { session, runtime };
   } catch (error) {
@@ -100,10 +112,11 @@ function engineError(code: ErrorCode, what: string, error: unknown): ImagemillEr
   return new ImagemillError(code, `${what}: ${plainOrtMessage(message)}`, { cause: error });
 }
 
-function providersOf(device: string): InferenceSession.ExecutionProviderConfig[] {
+function providersOf(device: string, alone: boolean): InferenceSession.ExecutionProviderConfig[] {
   const cuda = /^cuda:(\d+)$/.exec(device);
-  if (cuda !== null) return [{ name: 'cuda', deviceId: Number(cuda[1]) }, 'cpu'];
-  if (device === 'webgpu') return ['webgpu', 'cpu'];
+  const processor = alone ? [] : ['cpu'];
+  if (cuda !== null) return [{ name: 'cuda', deviceId: Number(cuda[1]) }, ...processor];
+  if (device === 'webgpu') return ['webgpu', ...processor];
   if (device === 'cpu') return ['cpu'];
   throw new ImagemillError(
     'ENGINE_UNAVAILABLE',
@@ -111,11 +124,11 @@ function providersOf(device: string): InferenceSession.ExecutionProviderConfig[]
   );
 }
 
-async function loadLibrary(): Promise<Onnxruntime> {
+async function loadLibrary(diagnosing: boolean): Promise<Onnxruntime> {
   try {
     const runtime = await import('onnxruntime-node');
     // Providers log through the environment, which has no severity per session.
-    runtime.env.logLevel = 'fatal';
+    runtime.env.logLevel = diagnosing ? 'error' : 'fatal';
     return runtime;
   } catch (error) {
     throw engineError('ENGINE_UNAVAILABLE', 'the library onnxruntime-node cannot be loaded', error);

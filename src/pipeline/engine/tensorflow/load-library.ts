@@ -38,7 +38,7 @@ export function loadLibrary({ device, tensorflowDirectory }: LibraryOptions): Lo
   const candidates = findLibraries(tensorflowDirectory);
   const faults: string[] = [];
   for (const candidate of candidates) {
-    const found = candidate.fault === null ? tryToLoad(candidate) : candidate.fault;
+    const found = candidate.fault === null ? loadCandidate(candidate) : candidate.fault;
     if (typeof found === 'string') faults.push(`${candidate.package} (${candidate.origin}): ${found}`);
     else if (!device.startsWith('cuda') || found.usesGpu) return found;
     else faults.push(`${candidate.package} (${candidate.origin}): ${whyNoGpu(found)}`);
@@ -53,7 +53,7 @@ export function loadLibrary({ device, tensorflowDirectory }: LibraryOptions): Lo
 }
 
 /** @returns the library, or why it does not load */
-function tryToLoad(candidate: Candidate): LoadedLibrary | string {
+export function loadCandidate(candidate: Candidate): LoadedLibrary | string {
   addRemovedUtilities();
   try {
     const load = createRequire(join(candidate.directory, 'package.json'));
@@ -79,11 +79,12 @@ function addRemovedUtilities(): void {
   util['isArray'] ??= (value: unknown): boolean => Array.isArray(value);
 }
 
-const DRIVER_FILE = '/proc/driver/nvidia/version';
+export const DRIVER_FILE = '/proc/driver/nvidia/version';
 /** For the CUDA 12 that TensorFlow's wheels are built with: NVIDIA's table of minor version compatibility. */
 const OLDEST_DRIVER = 525;
 
-function whyNoGpu({ candidate, tensorflowVersion }: LoadedLibrary): string {
+/** What keeps a TensorFlow that has loaded from using a GPU. */
+export function whyNoGpu({ candidate, tensorflowVersion }: LoadedLibrary): string {
   const driver = driverVersion();
   if (driver === null) return `no NVIDIA driver is loaded (${DRIVER_FILE} is missing)`;
   if (candidate.package === '@tensorflow/tfjs-node') {

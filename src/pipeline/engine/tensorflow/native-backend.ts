@@ -1,5 +1,5 @@
 /** The part of tfjs-node that takes any operator of TensorFlow by name: its binding, and tensors by number. */
-import type { Tensor, TensorInfo } from '@tensorflow/tfjs-core';
+import type { Tensor, Tensor4D, TensorInfo } from '@tensorflow/tfjs-core';
 import type { Tfjs } from './kernels.ts';
 
 interface OperatorAttribute {
@@ -85,12 +85,13 @@ export class Operators {
   }
 
   /** An operator with one output. */
-  run<T extends Tensor>(
-    name: string,
-    attributes: readonly OperatorAttribute[],
-    inputs: readonly Tensor[],
-  ): T {
-    return this.#wrap(this.binding.executeOp(name, attributes, this.ids(inputs), 1)) as T;
+  run(name: string, attributes: readonly OperatorAttribute[], inputs: readonly Tensor[]): Tensor {
+    return this.#wrap(this.binding.executeOp(name, attributes, this.ids(inputs), 1));
+  }
+
+  /** An operator with one output, (N, H, W, C). */
+  run4d(name: string, attributes: readonly OperatorAttribute[], inputs: readonly Tensor[]): Tensor4D {
+    return this.run(name, attributes, inputs) as Tensor4D;
   }
 
   /** An operator on numbered tensors. */

@@ -45,16 +45,16 @@ export function nativeKernels(tf: Tfjs, backend: NodeBackend): Kernels {
         binding.deleteTensor(slab);
       }
     },
-    convolve: (input, filter, window) => operators.run('Conv2D', convolution(window), [input, filter]),
+    convolve: (input, filter, window) => operators.run4d('Conv2D', convolution(window), [input, filter]),
     inputGradient: (gradient, filter, input, window) =>
-      operators.run('Conv2DBackpropInput', convolution(window), [sizes(input), filter, gradient]),
+      operators.run4d('Conv2DBackpropInput', convolution(window), [sizes(input), filter, gradient]),
     filterGradient: (input, gradient, filter, window) =>
-      operators.run('Conv2DBackpropFilter', convolution(window), [input, sizes(filter), gradient]),
-    biasGradient: (gradient) => operators.run('BiasAddGrad', [float, nhwc], [gradient]),
+      operators.run4d('Conv2DBackpropFilter', convolution(window), [input, sizes(filter), gradient]),
+    biasGradient: (gradient) => operators.run('BiasAddGrad', [float, nhwc], [gradient]) as Tensor1D,
     reluGradient: (gradient, output) => operators.run('ReluGrad', [float], [gradient, output]),
-    maxPool: (input, kernel, stride) => operators.run('MaxPool', pooling(kernel, stride), [input]),
+    maxPool: (input, kernel, stride) => operators.run4d('MaxPool', pooling(kernel, stride), [input]),
     maxPoolGradient: (gradient, { input, output }, kernel, stride) =>
-      operators.run('MaxPoolGrad', pooling(kernel, stride), [input, output, gradient]),
+      operators.run4d('MaxPoolGrad', pooling(kernel, stride), [input, output, gradient]),
     normalise(input, layer) {
       const { depthRadius, bias, alpha, beta } = lrnArguments(layer);
       return tf.localResponseNormalization(input, depthRadius, bias, alpha, beta);
