@@ -23,7 +23,11 @@ const header = {
   datasetDigest: `sha256:${'0'.repeat(64)}`,
 };
 const { preprocessing, architecture } = TRAINING.spec;
-const facts = { architecture: architecture.name, labels: [...'0123456789'], preprocessing };
+const facts = {
+  architecture: architecture.name,
+  labels: Array.from({ length: 10 }, (_, digit) => String(digit)),
+  preprocessing,
+};
 
 async function lossesOf(trainer: Trainer, from: number, to: number): Promise<number[]> {
   const losses: number[] = [];
