@@ -7,7 +7,8 @@ import type {
   ProbeState,
 } from '../contract/doctor-report.ts';
 import { takenOf } from '../pipeline/engine/doctor/verdict.ts';
-import { DRIVER_FILE, HOW_TO_GET_IT } from '../pipeline/engine/tensorflow/load-library.ts';
+import { HOW_TO_GET_IT } from '../pipeline/engine/tensorflow/how-to-get-it.ts';
+import { DRIVER_FILE } from '../pipeline/engine/tensorflow/load-library.ts';
 import { printableLine } from '../telemetry/printable.ts';
 
 const BYTES_PER_GIB = 1024 ** 3;

@@ -3,6 +3,7 @@ import { QUEUE_NAMES } from '../contract/queues.ts';
 import type { ShardedRun } from '../contract/run.ts';
 import { datasetSource } from '../pipeline/dataset/dataset-source.ts';
 import { openDataset } from '../pipeline/dataset/open-dataset.ts';
+import { requireEngine } from '../pipeline/engine/require-engine.ts';
 import { openSource } from '../pipeline/source/open-source.ts';
 import { retrySource } from '../pipeline/source/retry-source.ts';
 import type { Source } from '../pipeline/source/source.ts';
@@ -42,12 +43,20 @@ export interface LocalWorkerOptions {
   readonly engine: string;
 }
 
-/** Starts a worker for every queue in this process. */
-export function startLocalWorker(
+/**
+ * Starts a worker for every queue in this process.
+ * @throws ImagemillError ENGINE_UNAVAILABLE
+ */
+export async function startLocalWorker(
   context: Context,
   target: QueueTarget,
   options: LocalWorkerOptions & { queues?: WorkerQueues; register?: MetricsRegister | undefined },
 ): Promise<RunningWorker> {
+  const { tensorflowDirectory } = context.settings.worker;
+  await requireEngine(
+    { ...options, tensorflowDirectory },
+    { environment: process.env, signal: context.interrupted },
+  );
   return startWorker({
     target,
     queues: options.queues ?? QUEUE_NAMES,

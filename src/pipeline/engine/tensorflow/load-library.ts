@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { ImagemillError } from '../../../contract/errors.ts';
 import { asEngineError } from './errors.ts';
 import { findLibraries, type Candidate } from './find-library.ts';
+import { HOW_TO_GET_IT } from './how-to-get-it.ts';
 import type { Tfjs } from './kernels.ts';
 import { nodeBackend } from './native-backend.ts';
 import { nativeKernels } from './native-kernels.ts';
@@ -23,9 +24,6 @@ export interface LoadedLibrary extends Runtime {
   readonly tensorflowVersion: string;
   readonly usesGpu: boolean;
 }
-
-export const HOW_TO_GET_IT =
-  'npm run setup:tensorflow builds one (with -- --cuda for NVIDIA GPUs), npm install @tensorflow/tfjs-node gets an older one';
 
 /**
  * The first TensorFlow that loads and has the device.
