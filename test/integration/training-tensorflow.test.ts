@@ -46,7 +46,7 @@ describe('imagemill train --engine tensorflow', () => {
       for (const engine of ['onnxruntime', 'tensorflow']) {
         const labels = join(folder, `labels-${engine}`);
         const model = join(out('tensorflow'), 'best.safetensors');
-        const common = ['--out', labels, '--device', 'cpu', '--engine', engine, '--json'];
+        const common = ['--out', labels, '--device', 'cpu', '--engine', engine, '--top-k', '1', '--json'];
         const { code, stderr } = await runCli(['classify', images, '--model', model, ...common], env);
         expect(code, stderr).toBe(0);
         const { stdout } = await runCli(['results', labels], env);
@@ -55,13 +55,14 @@ describe('imagemill train --engine tensorflow', () => {
             .split('\n')
             .filter((line) => line !== '')
             .map((line) => {
-              const { id, labels: best } = JSON.parse(line) as { id: string; labels: { label: string }[] };
-              return `${id} ${best[0]?.label ?? 'none'}`;
+              const { uri, labels: best } = JSON.parse(line) as { uri: string; labels: string[] };
+              return `${uri} ${best.join()}`;
             })
             .toSorted(),
         );
       }
       expect(rows[0]).toHaveLength(450);
+      expect(rows[0]?.[0]).toMatch(/bars\/000\.png bars$/);
       expect(rows[1]).toEqual(rows[0]);
     },
   );
@@ -74,7 +75,7 @@ describe('imagemill train --engine tensorflow', () => {
       const { code, stderr } = await runCli(args, { ...workspace.env, IMAGEMILL_TENSORFLOW: nothing });
       expect(code).toBe(2);
       expect(stderr).toContain(
-        'ENGINE_UNAVAILABLE: the engine tensorflow needs TensorFlow, and none is here: npm run setup:tensorflow builds one',
+        'the engine tensorflow needs TensorFlow, and none is here: npm run setup:tensorflow builds one',
       );
     } finally {
       rmSync(nothing, { recursive: true });
