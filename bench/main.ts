@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util';
 import { benchClassify } from './classify.ts';
 import { benchDashboard } from './dashboard.ts';
+import { benchGpu } from './gpu.ts';
 import { benchMemory } from './memory.ts';
 import { benchMnist } from './mnist.ts';
 import { benchPlan } from './plan.ts';
@@ -15,6 +16,7 @@ const DEFAULT_IMAGES = {
   mnist: 60_000,
   /** Runs. */
   dashboard: 10_000,
+  gpu: 20_000,
 } as const;
 const TRAIN_BATCH_SIZE = 64;
 type Benchmark = keyof typeof DEFAULT_IMAGES;
@@ -26,6 +28,10 @@ const { values, positionals } = parseArgs({
     repetitions: { type: 'string', default: '3' },
     'skip-peers': { type: 'boolean', default: false },
     cli: { type: 'string', default: 'dist/cli.js' },
+    /** Of `gpu` alone, as the next two are. */
+    device: { type: 'string', default: 'cuda:0' },
+    steps: { type: 'string', default: '1000' },
+    'batch-size': { type: 'string', default: '256' },
   },
 });
 
@@ -56,7 +62,16 @@ async function main(): Promise<void> {
     await benchTrain({ steps, repetitions, skipPeers: values['skip-peers'], cli });
   } else if (name === 'mnist') await benchMnist({ cli });
   else if (name === 'dashboard') await benchDashboard({ runs: images, cli });
-  else if (name === 'memory') await benchMemory({ images, cli });
+  else if (name === 'gpu') {
+    const { device } = values;
+    const steps = positiveInteger('--steps', values.steps);
+    await benchGpu({
+      device,
+      images,
+      steps,
+      batchSize: positiveInteger('--batch-size', values['batch-size']),
+    });
+  } else if (name === 'memory') await benchMemory({ images, cli });
   else await benchPlan({ keys: images });
 }
 

@@ -1,6 +1,11 @@
-/** Child process: trains on random pixels, and nothing else. Arguments: architecture, batch size, steps, warm-up steps, classes. */
+/**
+ * Child process: trains on random pixels, and nothing else. Arguments: architecture, batch size, steps, warm-up steps,
+ * classes; then engine and device, onnxruntime on the processor where they are left out.
+ */
 import { randomFillSync } from 'node:crypto';
 import { initialArchitecture } from './train-network.ts';
+import { readSettings } from '../src/config/environment.ts';
+import { ENGINES } from '../src/pipeline/engine/engine.ts';
 import { TrainerThread } from '../src/pipeline/engine/trainer-thread.ts';
 import { CORES } from './machine.ts';
 
@@ -12,10 +17,14 @@ const [batchSize, steps, warmUp, classes] = [batchText, stepsText, warmUpText, c
   number,
   number,
 ];
+const [engineName = 'onnxruntime', deviceName = 'cpu'] = process.argv.slice(7);
+const engine = ENGINES.find((known) => known === engineName);
+if (engine === undefined) throw new Error(`expected an engine ${ENGINES.join(', ')}, got ${engineName}`);
 const { spec, facts } = initialArchitecture(name, batchSize, classes);
 const trainer = await TrainerThread.start({
-  engine: 'onnxruntime',
-  device: 'cpu',
+  engine,
+  device: deviceName,
+  tensorflowDirectory: readSettings(process.env).worker.tensorflowDirectory,
   threads: CORES,
   spec,
   facts,
@@ -37,9 +46,13 @@ async function train(count: number): Promise<void> {
 }
 
 await train(warmUp);
+const warmBytes = process.memoryUsage.rss();
 const startedAtMs = performance.now();
 await train(steps);
 const seconds = (performance.now() - startedAtMs) / 1_000;
 const peakBytes = process.resourceUsage().maxRSS * KIB;
-process.stdout.write(`${JSON.stringify({ images: steps * batchSize, seconds, loss, peakBytes })}\n`);
+const grownBytes = process.memoryUsage.rss() - warmBytes;
+process.stdout.write(
+  `${JSON.stringify({ images: steps * batchSize, seconds, loss, peakBytes, grownBytes })}\n`,
+);
 await trainer.terminate();

@@ -3,6 +3,9 @@ import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { readSettings } from '../src/config/environment.ts';
+import { findLibraries } from '../src/pipeline/engine/tensorflow/find-library.ts';
+import { tensorflowEnvironment } from '../src/pipeline/engine/tensorflow/process-environment.ts';
 import { lastJson, measureInChild, runChild } from './child.ts';
 import { listPhotos } from './inputs.ts';
 import { CACHE, CORES, describeMachine } from './machine.ts';
@@ -25,6 +28,7 @@ const BYTES_PER_MB = 1e6;
 
 const TARGETS = {
   torch: { kind: 'at-least', value: 1 },
+  tensorflow: { kind: 'at-least', value: 0.9 },
   data: { kind: 'at-least', value: 0.95 },
   peak: { kind: 'below', value: 4_096 },
 } as const;
@@ -42,6 +46,8 @@ interface Repetition {
   readonly synthetic: TrainMeasurement;
   readonly data: TrainMeasurement;
   readonly torch: TrainMeasurement | null;
+  /** The engine tensorflow; null where there is none. */
+  readonly tensorflow: TrainMeasurement | null;
 }
 
 export interface TrainBenchOptions {
@@ -58,6 +64,9 @@ export async function benchTrain(options: TrainBenchOptions): Promise<void> {
   const hasTorch = !options.skipPeers && spawnSync(PYTHON, ['-c', PYTHON_CHECK]).status === 0;
   const dataset = await prepareDataset((steps + WARM_UP_STEPS) * BATCH_SIZE, options.cli);
   const counts = [BATCH_SIZE, steps, WARM_UP_STEPS].map(String);
+  const hasTensorflow = findLibraries(readSettings(process.env).worker.tensorflowDirectory).some(
+    ({ fault }) => fault === null,
+  );
   const measured: Repetition[] = [];
   for (let index = 1; index <= repetitions; index++) {
     progress(`repetition ${index} of ${repetitions}`);
@@ -72,12 +81,19 @@ export async function benchTrain(options: TrainBenchOptions): Promise<void> {
           await runChild(PYTHON, ['bench/peers/torch_train.py', ...counts, String(CORES), String(CLASSES)]),
         ) as TrainMeasurement)
       : null;
+    const tensorflow = hasTensorflow
+      ? await measureInChild<TrainMeasurement>(
+          new URL('./measure-train.ts', import.meta.url),
+          [ARCHITECTURE, ...counts, String(CLASSES), 'tensorflow', 'cpu'],
+          { env: tensorflowEnvironment('cpu', process.env) },
+        )
+      : null;
     const data = await measureInChild<TrainMeasurement>(new URL('./measure-train-data.ts', import.meta.url), [
       dataset,
       ARCHITECTURE,
       ...counts,
     ]);
-    measured.push({ synthetic, data, torch });
+    measured.push({ synthetic, data, torch, tensorflow });
   }
   report(measured, options, hasTorch);
   await writeResults('train', {
@@ -105,6 +121,9 @@ function report(
   line('imagemill, augmented images from disk', ({ data }) => data);
   if (hasTorch) line('PyTorch, random pixels', ({ torch, synthetic }) => torch ?? synthetic);
   else say(row('PyTorch', ['skipped: needs python3-torchvision and libopenblas0-pthread']));
+  if (measured.every(({ tensorflow }) => tensorflow !== null)) {
+    line('imagemill --engine tensorflow', ({ tensorflow, synthetic }) => tensorflow ?? synthetic);
+  } else say(row('--engine tensorflow', ['skipped: needs npm run setup:tensorflow']));
   say();
   sayChecks(checksOf(measured, hasTorch));
 }
@@ -119,6 +138,20 @@ function checksOf(measured: readonly Repetition[], hasTorch: boolean): Check[] {
       value: medianRatio(synthetic, torch),
       unit: '×',
       target: TARGETS.torch,
+    });
+  }
+  const pairs = measured.flatMap(({ tensorflow, torch }) =>
+    tensorflow === null || torch === null ? [] : [[speedOf(tensorflow), speedOf(torch)] as const],
+  );
+  if (pairs.length > 0) {
+    checks.push({
+      name: '--engine tensorflow ÷ PyTorch',
+      value: medianRatio(
+        pairs.map(([own]) => own),
+        pairs.map(([, peer]) => peer),
+      ),
+      unit: '×',
+      target: TARGETS.tensorflow,
     });
   }
   const data = measured.map((repetition) => speedOf(repetition.data));
