@@ -61,7 +61,7 @@ export async function benchGpu(options: GpuBenchOptions): Promise<void> {
   );
   const classify = await measureClassify(options);
   const train = await measureTrain(options);
-  const names = gpus?.map(({ name }) => name) ?? [];
+  const names = gpus?.map(({ facts }) => facts.name) ?? [];
   await writeResults('gpu', {
     device,
     gpus: names,

@@ -7,6 +7,7 @@ import { nativeParameter } from './native-parameter.ts';
 
 export function nativeKernels(tf: Tfjs, backend: NodeBackend): Kernels {
   const operators = new Operators(backend);
+  const onGpu = backend.isUsingGpuDevice;
   const { binding, attributes, float } = operators;
   const { integer, text, flag } = attributes;
   const nhwc = text('data_format', 'NHWC');
@@ -46,8 +47,16 @@ export function nativeKernels(tf: Tfjs, backend: NodeBackend): Kernels {
       }
     },
     convolve: (input, filter, window) => operators.run4d('Conv2D', convolution(window), [input, filter]),
-    inputGradient: (gradient, filter, input, window) =>
-      operators.run4d('Conv2DBackpropInput', convolution(window), [sizes(input), filter, gradient]),
+    inputGradient(gradient, filter, input, window) {
+      const { kernel, stride, pad } = window;
+      // On processors the gradient's own operator takes up to twice the time of the same sums as a convolution.
+      if (!onGpu && stride === 1 && pad < kernel) {
+        const flipped = tf.transpose(tf.reverse4d(filter, [0, 1]), [0, 1, 3, 2]);
+        const around = { kernel, stride: 1, pad: kernel - 1 - pad };
+        return operators.run4d('Conv2D', convolution(around), [gradient, flipped]);
+      }
+      return operators.run4d('Conv2DBackpropInput', convolution(window), [sizes(input), filter, gradient]);
+    },
     filterGradient: (input, gradient, filter, window) =>
       operators.run4d('Conv2DBackpropFilter', convolution(window), [input, sizes(filter), gradient]),
     biasGradient: (gradient) => operators.run('BiasAddGrad', [float, nhwc], [gradient]) as Tensor1D,
