@@ -29,6 +29,8 @@ export interface Binding {
     outputs: number,
   ): TensorMetadata[];
   isUsingGpuDevice(): boolean;
+  /** Alive in TensorFlow: what is not freed stays until the process ends. */
+  getNumOfTensors(): number;
   readonly TF_FLOAT: number;
   readonly TF_INT32: number;
   readonly TF_UINT8: number;

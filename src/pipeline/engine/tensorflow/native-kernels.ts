@@ -1,8 +1,8 @@
 /** Kernels from TensorFlow's own operators, those included that TensorFlow.js does not pass on. */
 import type { Tensor, Tensor1D, Tensor4D } from '@tensorflow/tfjs-core';
-import { fillDropoutMask } from '../../model/dropout-mask.ts';
 import { lrnArguments, type Kernels, type Tfjs, type Window } from './kernels.ts';
 import { Operators, type NodeBackend } from './native-backend.ts';
+import { dropoutMasks } from './native-mask.ts';
 import { nativeParameter } from './native-parameter.ts';
 
 export function nativeKernels(tf: Tfjs, backend: NodeBackend): Kernels {
@@ -72,12 +72,7 @@ export function nativeKernels(tf: Tfjs, backend: NodeBackend): Kernels {
       tf
         .engine()
         .runKernel('LRNGrad', { x: input, y: output, dy: gradient }, lrnArguments(layer)) as Tensor4D,
-    dropoutMask(shape, probability, position) {
-      const [rows, size] = shape;
-      const mask = new Float32Array(rows * size);
-      fillDropoutMask(mask, probability, position);
-      return tf.tensor2d(mask, shape);
-    },
+    dropoutMask: dropoutMasks(tf, operators),
     parameter: (value: Tensor, velocity: Tensor | null) => nativeParameter(tf, operators, value, velocity),
   };
 }
