@@ -7,6 +7,7 @@ import { TrainerThread } from '../src/pipeline/engine/trainer-thread.ts';
 import { applySettings } from '../src/pipeline/recipe/settings.ts';
 import { recipeByName } from '../src/pipeline/recipe/recipes.ts';
 import { trainingBatches, TRAINING_SLABS } from '../src/pipeline/training/training-batches.ts';
+import { StagedBatches } from '../src/pipeline/training/staged-batches.ts';
 import { setUpTraining } from '../src/pipeline/training/training-setup.ts';
 import { createStoreResolver } from '../src/storage/resolver.ts';
 import { readSettings } from '../src/config/environment.ts';
@@ -39,22 +40,21 @@ const { height, width } = setup.trainer.architecture.input;
 const resources = {
   slabs: new SlabPool(Number(batchSize) * height * width * 3, TRAINING_SLABS),
   slots: new Semaphore(FETCHES),
+  mirrorsLater: trainer.mirrors,
 };
 const [steps, warmUp] = [Number(stepsText), Number(warmUpText)];
 let [done, startedAtMs, loss] = [0, 0, Number.NaN];
-for await (const { slab, batch, position } of trainingBatches(
-  setup,
-  { epoch: 1, fromStep: 0 },
-  resources,
-  signal,
-)) {
+const batches = new StagedBatches(trainingBatches(setup, { epoch: 1, fromStep: 0 }, resources, signal), {
+  device: trainer,
+  slabs: resources.slabs,
+  colour: setup.trainer.colour,
+});
+while (done < warmUp + steps) {
   if (done === warmUp) startedAtMs = performance.now();
-  const { labels } = batch;
-  const result = await trainer.train(slab, { labels, colour: null, position, learningRate: 0.01 });
-  resources.slabs.release(result.slab);
-  loss = result.statistics.lossSum / Number(batchSize);
+  const next = await batches.next();
+  if (next === null) throw new Error(`expected ${warmUp + steps} batches, got ${done}`);
+  loss = (await next.train(0.01)).lossSum / Number(batchSize);
   done += 1;
-  if (done === warmUp + steps) break;
 }
 const seconds = (performance.now() - startedAtMs) / 1_000;
 process.stdout.write(`${JSON.stringify({ images: steps * Number(batchSize), seconds, loss })}\n`);

@@ -6,7 +6,7 @@ import { randomFillSync } from 'node:crypto';
 import { initialArchitecture } from './train-network.ts';
 import { readSettings } from '../src/config/environment.ts';
 import { ENGINES } from '../src/pipeline/engine/engine.ts';
-import { TrainerThread } from '../src/pipeline/engine/trainer-thread.ts';
+import { TrainerThread, type StagedMicroBatch } from '../src/pipeline/engine/trainer-thread.ts';
 import { CORES } from './machine.ts';
 
 const KIB = 1_024;
@@ -31,18 +31,31 @@ const trainer = await TrainerThread.start({
   initial: { kind: 'random' },
 });
 const { height, width } = spec.architecture.input;
-let slab = randomFillSync(new Uint8Array(batchSize * height * width * 3)).buffer;
+/** One that is trained on, and one that is handed over meanwhile, as in an epoch. */
+const slabs = Array.from(
+  { length: 2 },
+  () => randomFillSync(new Uint8Array(batchSize * height * width * 3)).buffer,
+);
 const labels = Int32Array.from({ length: batchSize }, (_, index) => index % classes);
 let step = 0;
 let loss = Number.NaN;
 
+function stage(): StagedMicroBatch {
+  const slab = slabs.pop();
+  if (slab === undefined) throw new Error('expected a slab');
+  return trainer.stage(slab, { labels, colour: null, mirrored: null });
+}
+
 async function train(count: number): Promise<void> {
+  let staged = stage();
   for (let index = 0; index < count; index++) {
-    const position = { epoch: 1, step: step++, micro: 0 };
-    const result = await trainer.train(slab, { labels, colour: null, position, learningRate: 0.01 });
-    ({ slab } = result);
-    loss = result.statistics.lossSum / batchSize;
+    const trained = staged.train({ epoch: 1, step: step++, micro: 0 }, 0.01);
+    staged = stage();
+    const { slab, statistics } = await trained;
+    slabs.push(slab);
+    loss = statistics.lossSum / batchSize;
   }
+  slabs.push(await staged.release());
 }
 
 await train(warmUp);

@@ -6,6 +6,7 @@ import { CheckpointWriter, waitingProgress } from './training/checkpoint-writer.
 import { addBatch, EpochMeter, metricsOf, NO_TOTALS, rateOf, waitShareOf } from './training/epoch-meter.ts';
 import type { EpochDraft, EpochTask, TrainingDevice } from './training/epoch-task.ts';
 import { lossNotFinite } from './training/finite.ts';
+import { StagedBatches } from './training/staged-batches.ts';
 import {
   trainingBatches,
   validationBatches,
@@ -71,11 +72,14 @@ export async function trainEpoch(
 }
 
 async function train(epoch: Epoch): Promise<void> {
-  const { task, setup, resources, meter, checkpoints } = epoch;
+  const { task, setup, device, resources, meter, checkpoints } = epoch;
   const { stepsPerEpoch } = setup;
   const { checkpointSteps } = setup.run.spec;
   const position = { epoch: task.epoch, fromStep: task.from.step };
-  const batches = trainingBatches(setup, position, resources, task.stopping);
+  const batches = new StagedBatches(
+    trainingBatches(setup, position, { ...resources, mirrorsLater: device.mirrors }, task.stopping),
+    { device, slabs: resources.slabs, colour: setup.trainer.colour },
+  );
   let done = task.from.step;
   try {
     while (done < stepsPerEpoch) {
@@ -91,21 +95,21 @@ async function train(epoch: Epoch): Promise<void> {
     if (isStop(task, error)) await checkpoints.stop(done);
     throw error;
   } finally {
-    await batches.return(undefined);
+    await batches.close();
   }
 }
 
 async function trainStep(
-  { task, setup, device, resources, meter, rateAt }: Epoch,
+  { task, setup, meter, rateAt }: Epoch,
   step: number,
-  batches: AsyncGenerator<FilledMicroBatch>,
+  batches: StagedBatches,
 ): Promise<StepMetrics> {
   const { batchSize, microBatchSize } = setup.run.spec.recipe;
   const learningRate = rateAt(step);
   for (let micro = 0; micro < batchSize / microBatchSize; micro++) {
     const next = await meter.waiting(() => batches.next());
-    if (next.done === true) throw new ImagemillError('INTERNAL', 'expected another micro-batch');
-    meter.microBatch(await trainOn(next.value, learningRate, setup, device, resources));
+    if (next === null) throw new ImagemillError('INTERNAL', 'expected another micro-batch');
+    meter.microBatch(await next.train(learningRate));
   }
   const row = meter.endStep(step, learningRate);
   if (Number.isFinite(row.loss)) return row;
@@ -115,25 +119,6 @@ async function trainStep(
     expected: 'a finite loss',
     got: String(row.loss),
   });
-}
-
-async function trainOn(
-  { slab, batch, position }: FilledMicroBatch,
-  learningRate: number,
-  setup: TrainingSetup,
-  device: TrainingDevice,
-  { slabs }: BatchResources,
-): Promise<TrainedSlab['statistics']> {
-  const { labels, matrices, greyShifts, shifts } = batch;
-  const colour = setup.trainer.colour ? { matrices, greyShifts, shifts } : null;
-  let returned = slab;
-  try {
-    const result = await device.train(slab, { labels, colour, position, learningRate });
-    returned = result.slab;
-    return result.statistics;
-  } finally {
-    slabs.release(returned);
-  }
 }
 
 async function validate(epoch: Epoch): Promise<EpochMetrics | null> {

@@ -4,7 +4,9 @@ import type { TrainRun, TrainSpec } from '../../src/contract/run.ts';
 import { stepCommitDocument, type EpochCommit, type StepCommit } from '../../src/contract/training.ts';
 import { encodePng } from '../../src/pipeline/decode/encode-png.ts';
 import type { SplitItems } from '../../src/pipeline/dataset/read-split.ts';
-import type { TrainedSlab, TrainRequest } from '../../src/pipeline/engine/trainer-thread.ts';
+import type { StagedMicroBatch, TrainedSlab } from '../../src/pipeline/engine/trainer-thread.ts';
+import type { BatchFacts } from '../../src/pipeline/engine/trainer-protocol.ts';
+import type { TrainingPosition } from '../../src/pipeline/engine/trainer.ts';
 import type { CheckpointHeader } from '../../src/pipeline/model/checkpoint.ts';
 import { writeSafetensors } from '../../src/pipeline/model/weights/safetensors.ts';
 import type { TrainingDevice } from '../../src/pipeline/training/epoch-task.ts';
@@ -116,11 +118,19 @@ export function fakeSetup(
   return setup as TrainingSetup;
 }
 
+interface TrainRequest extends BatchFacts {
+  readonly position: TrainingPosition;
+  readonly learningRate: number;
+}
+
 /**
  * A device whose one weight is a sum over everything it was trained on, in order: it tells whether two trainings were
  * the same. As on a real one, a batch counts when its last micro-batch is done.
  */
 export class FakeDevice implements TrainingDevice {
+  readonly mirrors: boolean = false;
+  /** Micro-batches that were handed over and neither trained on nor released. */
+  staged = 0;
   readonly trained: { readonly epoch: number; readonly step: number; readonly micro: number }[] = [];
   readonly microBatches: number;
   evaluated = 0;
@@ -136,7 +146,21 @@ export class FakeDevice implements TrainingDevice {
     this.weight = weight;
   }
 
-  async train(slab: ArrayBuffer, request: TrainRequest): Promise<TrainedSlab> {
+  stage(slab: ArrayBuffer, batch: BatchFacts): StagedMicroBatch {
+    this.staged += 1;
+    return {
+      train: (position, learningRate) => {
+        this.staged -= 1;
+        return this.#train(slab, { ...batch, position, learningRate });
+      },
+      release: async () => {
+        this.staged -= 1;
+        return slab;
+      },
+    };
+  }
+
+  async #train(slab: ArrayBuffer, request: TrainRequest): Promise<TrainedSlab> {
     const loss = await this.onTrain(request);
     const { epoch, step, micro } = request.position;
     this.trained.push({ epoch, step, micro });

@@ -23,6 +23,8 @@ export interface TrainingSlabOptions extends AugmentedDecodeOptions {
   readonly augment: (item: number, stored: Size) => ItemAugmentation;
   /** Of the network. */
   readonly input: Size;
+  /** Leaves images as they are where they would be mirrored; the batch says which. */
+  readonly mirrorsLater: boolean;
   /** Items that are read or decoded at a time; shared by the batches in progress. */
   readonly slots: Semaphore;
   readonly signal: AbortSignal;
@@ -36,6 +38,8 @@ export interface TrainingMicroBatch {
   readonly matrices: Float32Array;
   readonly greyShifts: Float32Array;
   readonly shifts: Float32Array;
+  /** (N) 1 for images that are still to be mirrored left to right; null where none is */
+  readonly mirrored: Uint8Array | null;
 }
 
 /**
@@ -51,7 +55,7 @@ export async function fillTrainingSlab(
   slab: Uint8Array,
   options: TrainingSlabOptions,
 ): Promise<TrainingMicroBatch> {
-  const { augment, input, slots } = options;
+  const { augment, input, slots, mirrorsLater } = options;
   const slotBytes = input.width * input.height * CHANNELS;
   if (slab.byteLength < items.length * slotBytes) {
     throw new ImagemillError(
@@ -59,15 +63,16 @@ export async function fillTrainingSlab(
       `expected a slab of ${items.length} × ${slotBytes} bytes, got ${slab.byteLength}`,
     );
   }
-  const batch = createMicroBatch(items.length);
+  const batch = createMicroBatch(items.length, mirrorsLater);
   const small: SmallImage[] = [];
   const failure = new AbortController();
   const signal = AbortSignal.any([options.signal, failure.signal]);
 
   async function fillSlot(item: number, slot: number): Promise<void> {
     signal.throwIfAborted();
-    const augmentation = augment(item, sizeOf(item));
-    setSlot(batch, slot, classOf(item), augmentation);
+    const drawn = augment(item, sizeOf(item));
+    setSlot(batch, slot, classOf(item), drawn);
+    const augmentation = mirrorsLater ? { ...drawn, mirrored: false } : drawn;
     const bytes = await readItem(item, signal);
     const target = slab.subarray(slot * slotBytes, (slot + 1) * slotBytes);
     const { stored } = augmentation;
@@ -112,23 +117,25 @@ async function decodeItem(
   }
 }
 
-function createMicroBatch(count: number): TrainingMicroBatch {
+function createMicroBatch(count: number, mirrorsLater: boolean): TrainingMicroBatch {
   return {
     labels: new Int32Array(count),
     matrices: new Float32Array(count * CHANNELS * CHANNELS),
     greyShifts: new Float32Array(count),
     shifts: new Float32Array(count * CHANNELS),
+    mirrored: mirrorsLater ? new Uint8Array(count) : null,
   };
 }
 
 function setSlot(
-  { labels, matrices, greyShifts, shifts }: TrainingMicroBatch,
+  { labels, matrices, greyShifts, shifts, mirrored: flags }: TrainingMicroBatch,
   slot: number,
   label: number,
-  { colour }: ItemAugmentation,
+  { colour, mirrored }: ItemAugmentation,
 ): void {
   labels[slot] = label;
   matrices.set(colour.matrix, slot * CHANNELS * CHANNELS);
   greyShifts[slot] = colour.greyShift;
   shifts.set(colour.shift, slot * CHANNELS);
+  if (flags !== null) flags[slot] = Number(mirrored);
 }

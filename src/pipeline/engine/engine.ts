@@ -6,6 +6,13 @@
 export const ENGINES = ['onnxruntime', 'tensorflow'] as const;
 export type EngineName = (typeof ENGINES)[number];
 
+/** Whether an engine's trainers mirror images on the device; otherwise the decoder does. */
+export const MIRRORS_ON_DEVICE: Readonly<Record<EngineName, boolean>> = {
+  // A gather over a batch of pixels costs its step more than libvips takes for it, in threads of its own.
+  onnxruntime: false,
+  tensorflow: true,
+};
+
 /** What a batch has to look like, and what comes out. */
 export interface ClassifierGeometry {
   /** Items a batch holds at most; the last batch of a shard may hold fewer when `fixedBatch` is false. */

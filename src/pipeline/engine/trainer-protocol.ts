@@ -1,7 +1,7 @@
 /** Messages between the owner of a trainer thread and the thread. */
 import type { CheckpointHeader, ModelFacts } from '../model/checkpoint.ts';
 import type { DeviceThreadOptions, ErrorMessage } from './device-protocol.ts';
-import type { BatchColour, BatchStatistics, TrainerSpec, TrainingPosition } from './trainer.ts';
+import type { BatchStatistics, MicroBatch, TrainerSpec, TrainingPosition } from './trainer.ts';
 
 /** Where the weights come from. */
 export type InitialState =
@@ -21,15 +21,26 @@ export interface TrainerThreadOptions extends DeviceThreadOptions {
   readonly initial: InitialState;
 }
 
+/** What belongs to the pixels of a slab. */
+export type BatchFacts = Omit<MicroBatch, 'images'>;
+
+/** Has no reply, and does not wait for the requests before it. */
+export interface StageMessage extends BatchFacts {
+  readonly kind: 'stage';
+  /** Names the micro-batch in later requests. */
+  readonly id: number;
+  readonly slab: ArrayBuffer;
+}
+
+/** Done in order. */
 export type TrainerRequest =
   | {
       readonly kind: 'train';
-      readonly slab: ArrayBuffer;
-      readonly labels: Int32Array;
-      readonly colour: BatchColour | null;
+      readonly staged: number;
       readonly position: TrainingPosition;
       readonly learningRate: number;
     }
+  | { readonly kind: 'unstage'; readonly staged: number }
   | {
       readonly kind: 'evaluate';
       readonly slab: ArrayBuffer;
@@ -38,7 +49,11 @@ export type TrainerRequest =
     }
   | { readonly kind: 'checkpoint'; readonly header: CheckpointHeader };
 
+export type ToTrainer =
+  StageMessage | { readonly kind: 'request'; readonly id: number; readonly request: TrainerRequest };
+
 export type TrainerResult =
+  | { readonly kind: 'slab'; readonly slab: ArrayBuffer }
   | { readonly kind: 'statistics'; readonly statistics: BatchStatistics; readonly slab: ArrayBuffer }
   | { readonly kind: 'file'; readonly bytes: Uint8Array };
 

@@ -1,13 +1,16 @@
 /** Entry of a trainer thread: owns the weights and the sessions, does one request after another. */
 import { parentPort, workerData, type Transferable } from 'node:worker_threads';
 import { ImagemillError } from '../../contract/errors.ts';
+import { unreachable } from '../model/architecture.ts';
 import { decodeCheckpoint, encodeCheckpoint } from '../model/checkpoint.ts';
 import { initialiseWeights } from '../model/init.ts';
 import { startFromModel } from '../model/start-from-model.ts';
 import { encodeError } from './device-protocol.ts';
 import type { EngineName } from './engine.ts';
-import type { Trainer, TrainingState } from './trainer.ts';
+import type { MicroBatch, Trainer, TrainingState } from './trainer.ts';
 import type {
+  StageMessage,
+  ToTrainer,
   TrainerReply,
   TrainerRequest,
   TrainerResult,
@@ -46,25 +49,62 @@ function reply(message: TrainerReply, transfer: Transferable[] = []): void {
   parentPort?.postMessage(message, transfer);
 }
 
-async function work(
-  trainer: Trainer,
-  request: TrainerRequest,
-  { facts }: TrainerThreadOptions,
-): Promise<TrainerResult> {
-  if (request.kind === 'checkpoint') {
-    return { kind: 'file', bytes: encodeCheckpoint(trainer.state(), request.header, facts) };
+/** A micro-batch that was handed over and not trained on yet. */
+interface Staged {
+  readonly slab: ArrayBuffer;
+  readonly batch: MicroBatch;
+}
+
+class TrainerServer {
+  readonly #trainer: Trainer;
+  readonly #options: TrainerThreadOptions;
+  readonly #staged = new Map<number, Staged>();
+
+  constructor(trainer: Trainer, options: TrainerThreadOptions) {
+    this.#trainer = trainer;
+    this.#options = options;
   }
-  const { slab, labels } = request;
-  const images = new Uint8Array(slab);
-  const statistics =
-    request.kind === 'train'
-      ? await trainer.train(
-          { images, labels, colour: request.colour },
-          request.position,
-          request.learningRate,
-        )
-      : await trainer.evaluate({ images, labels }, request.count);
-  return { kind: 'statistics', statistics, slab };
+
+  stage({ id, slab, labels, colour, mirrored }: StageMessage): void {
+    const batch = { images: new Uint8Array(slab), labels, colour, mirrored };
+    this.#staged.set(id, { slab, batch });
+    this.#trainer.stage(batch);
+  }
+
+  async work(request: TrainerRequest): Promise<TrainerResult> {
+    const trainer = this.#trainer;
+    switch (request.kind) {
+      case 'train': {
+        const { slab, batch } = this.#take(request.staged);
+        const statistics = await trainer.train(batch, request.position, request.learningRate);
+        return { kind: 'statistics', statistics, slab };
+      }
+      case 'unstage': {
+        const { slab, batch } = this.#take(request.staged);
+        trainer.unstage(batch);
+        return { kind: 'slab', slab };
+      }
+      case 'evaluate': {
+        const { slab, labels, count } = request;
+        const statistics = await trainer.evaluate({ images: new Uint8Array(slab), labels }, count);
+        return { kind: 'statistics', statistics, slab };
+      }
+      case 'checkpoint':
+        return {
+          kind: 'file',
+          bytes: encodeCheckpoint(trainer.state(), request.header, this.#options.facts),
+        };
+      default:
+        return unreachable(request);
+    }
+  }
+
+  #take(id: number): Staged {
+    const staged = this.#staged.get(id);
+    if (staged === undefined) throw new ImagemillError('INTERNAL', `expected a staged micro-batch ${id}`);
+    this.#staged.delete(id);
+    return staged;
+  }
 }
 
 function transferOf(result: TrainerResult): Transferable[] {
@@ -81,17 +121,20 @@ async function main(options: TrainerThreadOptions): Promise<void> {
     reply({ kind: 'refused', error: encodeError(error) });
     return;
   }
+  const server = new TrainerServer(trainer, options);
   let last = Promise.resolve();
   async function serve(id: number, request: TrainerRequest): Promise<void> {
     try {
-      const result = await work(trainer, request, options);
+      const result = await server.work(request);
       reply({ kind: 'done', id, result }, transferOf(result));
     } catch (error) {
       reply({ kind: 'failed', id, error: encodeError(error) });
     }
   }
-  parentPort?.on('message', ({ id, request }: { id: number; request: TrainerRequest }) => {
-    last = last.then(() => serve(id, request));
+  parentPort?.on('message', (message: ToTrainer) => {
+    // Also while a trainer waits for its device: that is what staging is for.
+    if (message.kind === 'stage') server.stage(message);
+    else last = last.then(() => serve(message.id, message.request));
   });
   reply({ kind: 'ready' });
 }

@@ -4,9 +4,12 @@ import { ImagemillError } from '../../contract/errors.ts';
 import type { CheckpointHeader } from '../model/checkpoint.ts';
 import { decodeError } from './device-protocol.ts';
 import { ownBuffer, startThread } from './start-thread.ts';
-import type { BatchColour, BatchStatistics, TrainingPosition } from './trainer.ts';
+import { MIRRORS_ON_DEVICE } from './engine.ts';
+import type { BatchStatistics, TrainingPosition } from './trainer.ts';
 import type {
+  BatchFacts,
   InitialState,
+  ToTrainer,
   TrainerReply,
   TrainerRequest,
   TrainerResult,
@@ -24,14 +27,20 @@ export interface TrainedSlab {
   readonly slab: ArrayBuffer;
 }
 
-export interface TrainRequest {
-  readonly labels: Int32Array;
-  readonly colour: BatchColour | null;
-  readonly position: TrainingPosition;
-  readonly learningRate: number;
+/** A micro-batch that was handed over; to be trained on once, or released. */
+export interface StagedMicroBatch {
+  /**
+   * Requests are done in order.
+   * @throws ImagemillError ENGINE_FAILED; the slab is lost then
+   */
+  train(position: TrainingPosition, learningRate: number): Promise<TrainedSlab>;
+  /** @returns the slab */
+  release(): Promise<ArrayBuffer>;
 }
 
 export class TrainerThread {
+  /** Whether images are mirrored here, see `MicroBatch.mirrored`. */
+  readonly mirrors: boolean;
   readonly #worker: Worker;
   readonly #pending = new Map<number, Pending>();
   #nextId = 0;
@@ -49,7 +58,7 @@ export class TrainerThread {
     const initial = withOwnBuffer(options.initial);
     const transfer = initial.bytes === undefined ? [] : [initial.bytes.buffer];
     const worker = startThread('trainer-thread-main', { ...options, initial }, transfer);
-    const thread = new TrainerThread(worker);
+    const thread = new TrainerThread(worker, MIRRORS_ON_DEVICE[options.engine]);
     try {
       await new Promise<void>((resolve, reject) => {
         worker.on('message', (reply: TrainerReply) => {
@@ -73,17 +82,26 @@ export class TrainerThread {
     }
   }
 
-  private constructor(worker: Worker) {
+  private constructor(worker: Worker, mirrors: boolean) {
+    this.mirrors = mirrors;
     this.#worker = worker;
   }
 
   /**
-   * Trains on a micro-batch. Requests are done in order; the slab belongs to the thread until the promise settles.
-   * @param slab (microBatchSize, H, W, 3) uint8 NHWC, transferred there and back
-   * @throws ImagemillError ENGINE_FAILED; the slab is lost then
+   * Hands over a micro-batch, at once, whatever the thread is asked to do before: its pixels are on their way to the
+   * device while that trains on another one.
+   * @param slab (microBatchSize, H, W, 3) uint8 NHWC, transferred there and, with the result, back
    */
-  async train(slab: ArrayBuffer, request: TrainRequest): Promise<TrainedSlab> {
-    return statisticsOf(await this.#send({ kind: 'train', slab, ...request }, [slab]));
+  stage(slab: ArrayBuffer, batch: BatchFacts): StagedMicroBatch {
+    const id = this.#nextId++;
+    if (this.#ended === null) {
+      this.#worker.postMessage({ kind: 'stage', id, slab, ...batch } satisfies ToTrainer, [slab]);
+    }
+    return {
+      train: async (position, learningRate) =>
+        statisticsOf(await this.#send({ kind: 'train', staged: id, position, learningRate }, [])),
+      release: async () => slabOf(await this.#send({ kind: 'unstage', staged: id }, [])),
+    };
   }
 
   /** Loss and correct items of a micro-batch, of which the first `count` items count. */
@@ -112,7 +130,7 @@ export class TrainerThread {
       }
       const id = this.#nextId++;
       this.#pending.set(id, { resolve, reject });
-      this.#worker.postMessage({ id, request }, transfer);
+      this.#worker.postMessage({ kind: 'request', id, request } satisfies ToTrainer, transfer);
     });
   }
 
@@ -133,6 +151,11 @@ export class TrainerThread {
 /** The file is moved to the thread, not copied: it may be half a gigabyte. */
 function withOwnBuffer(initial: InitialState): InitialState & { readonly bytes?: Uint8Array<ArrayBuffer> } {
   return initial.kind === 'random' ? initial : { ...initial, bytes: ownBuffer(initial.bytes) };
+}
+
+function slabOf(result: TrainerResult): ArrayBuffer {
+  if (result.kind === 'slab') return result.slab;
+  throw new ImagemillError('INTERNAL', 'expected a slab');
 }
 
 function statisticsOf(result: TrainerResult): TrainedSlab {

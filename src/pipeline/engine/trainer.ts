@@ -24,7 +24,12 @@ export interface MicroBatch {
   readonly labels: Int32Array;
   /** null where the recipe does not change colours. */
   readonly colour: BatchColour | null;
+  /** (microBatchSize) 1 for images to be mirrored left to right; null where the decoder has done that. */
+  readonly mirrored: Uint8Array | null;
 }
+
+/** Pixels of a validation are neither mirrored nor of other colours. */
+export type EvaluationBatch = Pick<MicroBatch, 'images' | 'labels'>;
 
 /** Which micro-batch of a run this is: decides its dropout masks. */
 export interface TrainingPosition {
@@ -53,6 +58,13 @@ export interface TrainingState {
 /** Trains one model. Calls may block the thread: run it in a thread of its own. */
 export interface Trainer {
   /**
+   * Begins to move a micro-batch to the device, while that may still compute another one; {@link train} takes the same
+   * object from there. Never fails: what keeps it from moving is a fault of the training.
+   */
+  stage(batch: MicroBatch): void;
+  /** Frees what was staged and will not be trained on. */
+  unstage(batch: MicroBatch): void;
+  /**
    * Trains on one micro-batch; the last one of a batch updates the weights.
    * @throws ImagemillError ENGINE_FAILED
    */
@@ -61,7 +73,7 @@ export interface Trainer {
    * Loss (without label smoothing) and correct items, without training.
    * @param count items of the micro-batch that count
    */
-  evaluate(batch: Omit<MicroBatch, 'colour'>, count: number): Promise<BatchStatistics>;
+  evaluate(batch: EvaluationBatch, count: number): Promise<BatchStatistics>;
   /** The live state, not a copy: valid until the next call of {@link train}. */
   state(): TrainingState;
   close(): Promise<void>;

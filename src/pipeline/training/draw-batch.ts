@@ -43,6 +43,8 @@ export async function drawBatch(
   const resources = {
     slabs: new SlabPool(microBatchSize * imageBytes, TRAINING_SLABS),
     slots: new Semaphore(CONCURRENCY),
+    // The picture is made on ONNX Runtime.
+    mirrorsLater: false,
   };
   const images: Uint8Array[] = [];
   const labels: string[] = [];

@@ -1,11 +1,15 @@
 import type { EpochCommit, StepCommit, TrainProgress, TrainingTotals } from '../../contract/training.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
-import type { TrainedSlab, TrainRequest } from '../engine/trainer-thread.ts';
+import type { StagedMicroBatch, TrainedSlab } from '../engine/trainer-thread.ts';
+import type { BatchFacts } from '../engine/trainer-protocol.ts';
 import type { CheckpointHeader } from '../model/checkpoint.ts';
 
 /** The device, as an epoch sees it. Requests are done in order. */
 export interface TrainingDevice {
-  train(slab: ArrayBuffer, request: TrainRequest): Promise<TrainedSlab>;
+  /** Whether it mirrors images itself. */
+  readonly mirrors: boolean;
+  /** Hands over a micro-batch that is trained on next; the device may take it up while it trains on another. */
+  stage(slab: ArrayBuffer, batch: BatchFacts): StagedMicroBatch;
   evaluate(slab: ArrayBuffer, labels: Int32Array, count: number): Promise<TrainedSlab>;
   /** The state after the requests so far, as a safetensors file. */
   checkpoint(header: CheckpointHeader): Promise<Uint8Array>;

@@ -15,14 +15,19 @@ import type { TrainingSetup } from './training-setup.ts';
 
 /** Micro-batches that are filled before the device asks for them. */
 export const MICRO_BATCHES_AHEAD = 3;
-/** Those filled ahead, the one on the device, and one on its way back. */
-export const TRAINING_SLABS = MICRO_BATCHES_AHEAD + 2;
+/** Those filled ahead, the one that the device takes up next, the one it trains on, and one on its way back. */
+export const TRAINING_SLABS = MICRO_BATCHES_AHEAD + 3;
 
 export interface BatchResources {
   /** Slabs of microBatchSize × H × W × 3 bytes. */
   readonly slabs: SlabPool;
   /** Bounds the images that are read or decoded at a time. */
   readonly slots: Semaphore;
+}
+
+export interface TrainingResources extends BatchResources {
+  /** Whether the device mirrors images. */
+  readonly mirrorsLater: boolean;
 }
 
 export interface FilledMicroBatch {
@@ -52,7 +57,7 @@ export function microBatchesOfStep(setup: TrainingSetup, epoch: number, step: nu
 export function trainingBatches(
   setup: TrainingSetup,
   { epoch, fromStep }: { readonly epoch: number; readonly fromStep: number },
-  resources: BatchResources,
+  resources: TrainingResources,
   signal: AbortSignal,
 ): AsyncGenerator<FilledMicroBatch> {
   function* positions(): Iterable<TrainingPosition & { readonly items: Uint32Array }> {
@@ -74,7 +79,7 @@ export async function fillTrainingMicroBatch(
   setup: TrainingSetup,
   items: Uint32Array,
   position: TrainingPosition,
-  resources: BatchResources,
+  resources: TrainingResources,
   signal: AbortSignal,
 ): Promise<FilledMicroBatch> {
   const { recipe, seed } = setup.run.spec;
@@ -119,8 +124,18 @@ export function validationBatches(
   return mapAhead(
     chunks(),
     MICRO_BATCHES_AHEAD,
-    ({ items, step }) =>
-      fill(setup, setup.validation, items, augment, { epoch, step, micro: 0 }, resources, signal),
+    ({ items, step }) => {
+      const position = { epoch, step, micro: 0 };
+      return fill(
+        setup,
+        setup.validation,
+        items,
+        augment,
+        position,
+        { ...resources, mirrorsLater: false },
+        signal,
+      );
+    },
     ({ slab }) => resources.slabs.release(slab),
   );
 }
@@ -133,14 +148,14 @@ async function fill(
   items: Uint32Array,
   augment: Augment,
   position: TrainingPosition,
-  { slabs, slots }: BatchResources,
+  { slabs, slots, mirrorsLater }: TrainingResources,
   signal: AbortSignal,
 ): Promise<FilledMicroBatch> {
   const slab = await slabs.acquire();
   try {
     const { input } = setup.trainer.architecture;
     const { meanPixel } = setup.dataset;
-    const options = { augment, input, slots, signal, meanPixel };
+    const options = { augment, input, slots, signal, meanPixel, mirrorsLater };
     const batch = await fillTrainingSlab(items, itemsOf(split), new Uint8Array(slab), options);
     return { slab, position, batch, count: items.length };
   } catch (error) {

@@ -64,6 +64,7 @@ function optionsWith(
     meanPixel: [120, 110, 100],
     slots: new Semaphore(4),
     signal: new AbortController().signal,
+    mirrorsLater: false,
     ...changes,
   };
 }

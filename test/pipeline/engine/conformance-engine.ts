@@ -69,7 +69,7 @@ function logitsOf(
   runtime: Runtime,
   spec: TrainerSpec,
   weights: StateDict,
-  { images, colour }: MicroBatch,
+  { images, colour, mirrored }: MicroBatch,
   { epoch, step, micro }: TrainingPosition,
 ): Float32Array {
   const { tf, kernels } = runtime;
@@ -78,7 +78,7 @@ function logitsOf(
   const network = new TensorflowNetwork(runtime, architecture, weights, null);
   const batch = step * (batchSize / rows) + micro;
   const logits = tf.tidy(() => {
-    const pixels = kernels.pixels(images, [rows, height, width, 3]);
+    const pixels = kernels.stage(images, [rows, height, width, 3]).take(mirrored);
     const input =
       colour === null
         ? normalisePixels(runtime, pixels, preprocessing)

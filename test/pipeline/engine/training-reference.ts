@@ -116,6 +116,7 @@ async function evaluate(
     images: Uint8Array.from({ length: 2 * images.length }, (_, index) => images[index % images.length] ?? 0),
     labels: Int32Array.from([...labels, ...labels]),
     colour: null,
+    mirrored: null,
   };
   const parts: BatchStatistics[] = [];
   const counted = Math.max(1, rows - 1);

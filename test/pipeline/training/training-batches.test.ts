@@ -18,7 +18,7 @@ const SLAB_BYTES = 2 * FAKE_SIDE * FAKE_SIDE * 3;
 async function scene() {
   const [train, validation] = await Promise.all([fakeSplit(STEPS * 4 + 3), fakeSplit(5)]);
   const slabs = new SlabPool(SLAB_BYTES, TRAINING_SLABS);
-  const resources = { slabs, slots: new Semaphore(4) };
+  const resources = { slabs, slots: new Semaphore(4), mirrorsLater: false };
   return { train, validation, setup: fakeSetup(tinyTrainRun(), train, validation, STEPS), resources };
 }
 

@@ -157,11 +157,16 @@ export function batchOf({ spec }: TrainingCase, step: number, variant: number): 
       (_, item) => (3 * step + 7 * item + 2) % architecture.classes,
     ),
     colour: colour ? colourOf(batchSize, step) : null,
+    mirrored: null,
   };
 }
 
 /** Rows `first` to `end` of a batch. */
-export function partOf({ images, labels, colour }: MicroBatch, first: number, end: number): MicroBatch {
+export function partOf(
+  { images, labels, colour, mirrored }: MicroBatch,
+  first: number,
+  end: number,
+): MicroBatch {
   const itemSize = images.length / labels.length;
   const rows = <T extends Uint8Array | Float32Array>(values: T, size: number): T =>
     values.slice(first * size, end * size) as T;
@@ -173,6 +178,7 @@ export function partOf({ images, labels, colour }: MicroBatch, first: number, en
       greyShifts: rows(colour.greyShifts, 1),
       shifts: rows(colour.shifts, 3),
     },
+    mirrored: mirrored && rows(mirrored, 1),
   };
 }
 

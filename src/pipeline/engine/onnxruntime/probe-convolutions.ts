@@ -106,7 +106,7 @@ function probeBatch(): MicroBatch {
     { length: ROWS * SIDE * SIDE * 3 },
     (_, index) => Math.imul(index, 0x9e3779b1) >>> 24,
   );
-  return { images, labels: Int32Array.of(0, 1), colour: null };
+  return { images, labels: Int32Array.of(0, 1), colour: null, mirrored: null };
 }
 
 function isClose(actual: Float32Array, expected: Float32Array): boolean {

@@ -15,6 +15,7 @@ import { accumulates, trainedParameters } from '../../model/training-network.ts'
 import type { StateDict } from '../../model/weights/state-dict.ts';
 import type {
   BatchStatistics,
+  EvaluationBatch,
   MicroBatch,
   Trainer,
   TrainerSpec,
@@ -90,7 +91,17 @@ export class OnnxruntimeTrainer implements Trainer {
     this.#statistics = new Map(STATISTICS.map((name) => [name, new Float32Array(1)]));
   }
 
+  stage(): void {
+    // The graph reads pixels where they are.
+  }
+
+  unstage(): void {
+    // Nothing was staged.
+  }
+
+  /** @throws RangeError where images are still to be mirrored: the decoder does that */
   async train(batch: MicroBatch, position: TrainingPosition, learningRate: number): Promise<BatchStatistics> {
+    if (batch.mirrored !== null) throw new RangeError('expected images that need no mirroring');
     const { batchSize, microBatchSize } = this.#network;
     const microBatches = batchSize / microBatchSize;
     this.#masks.forEach(({ values, probability }, layer) =>
@@ -111,7 +122,7 @@ export class OnnxruntimeTrainer implements Trainer {
     return this.#read(microBatchSize);
   }
 
-  async evaluate(batch: Omit<MicroBatch, 'colour'>, count: number): Promise<BatchStatistics> {
+  async evaluate(batch: EvaluationBatch, count: number): Promise<BatchStatistics> {
     this.#evaluation ??= await createSession(compileEvaluation(this.#network), this.#options);
     const rows = this.#network.microBatchSize;
     const rowWeights = new Float32Array(rows).fill(1, 0, count);
@@ -196,7 +207,7 @@ export class OnnxruntimeTrainer implements Trainer {
     }
   }
 
-  #images({ images, labels }: Omit<MicroBatch, 'colour'>): Tensors {
+  #images({ images, labels }: EvaluationBatch): Tensors {
     const { Tensor } = this.#step.runtime;
     const { architecture, microBatchSize: rows } = this.#network;
     const { height, width } = architecture.input;

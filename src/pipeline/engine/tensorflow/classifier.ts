@@ -102,7 +102,7 @@ export class TensorflowClassifier implements Classifier {
   #input(slab: Uint8Array, count: number): Tensor4D {
     const { tf, kernels } = this.#runtime;
     const { cropsPerItem, height, width } = this.geometry;
-    let pixels = kernels.pixels(slab, [count * cropsPerItem, height, width, 3]);
+    let pixels = kernels.stage(slab, [count * cropsPerItem, height, width, 3]).take(null);
     if (cropsPerItem === 5) pixels = tf.concat4d([pixels, tf.reverse4d(pixels, 2)], 0);
     // `mean` and `std` are in the order of `channelOrder`.
     if (this.#preprocessing.channelOrder === 'bgr') pixels = tf.reverse4d(pixels, 3);

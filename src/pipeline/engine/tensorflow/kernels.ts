@@ -37,11 +37,21 @@ export interface Parameter {
   dispose(): void;
 }
 
+/** (N, H, W, 3) uint8 on the way to the device. */
+export interface StagedPixels {
+  /**
+   * → float32 on the device, 0..255. Frees what was staged.
+   * @param mirrored (N) 1 for images to be mirrored left to right; null for none
+   */
+  take(mirrored: Uint8Array | null): Tensor4D;
+  dispose(): void;
+}
+
 export interface Kernels {
   /** One line for logs and tests: whose kernels these are. */
   readonly description: string;
-  /** Bytes → float32 on the device, 0..255. */
-  pixels(bytes: Uint8Array, shape: Shape4D): Tensor4D;
+  /** Copies bytes to where the device takes them from; it may be busy. They must not change until they are taken. */
+  stage(bytes: Uint8Array, shape: Shape4D): StagedPixels;
   convolve(input: Tensor4D, filter: Tensor4D, window: Window): Tensor4D;
   /** d(convolution)/d(input), of the shape of its input. */
   inputGradient(gradient: Tensor4D, filter: Tensor4D, input: Shape4D, window: Window): Tensor4D;

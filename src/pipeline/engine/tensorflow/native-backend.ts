@@ -2,13 +2,13 @@
 import type { Tensor, Tensor4D, TensorInfo } from '@tensorflow/tfjs-core';
 import type { Tfjs } from './kernels.ts';
 
-interface OperatorAttribute {
+export interface OperatorAttribute {
   readonly name: string;
   readonly type: number;
   readonly value: unknown;
 }
 
-interface TensorMetadata {
+export interface TensorMetadata {
   readonly id: number;
   readonly shape: number[];
   readonly dtype: number;

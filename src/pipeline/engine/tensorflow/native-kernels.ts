@@ -1,9 +1,10 @@
 /** Kernels from TensorFlow's own operators, those included that TensorFlow.js does not pass on. */
 import type { Tensor, Tensor1D, Tensor4D } from '@tensorflow/tfjs-core';
-import { lrnArguments, type Kernels, type Shape4D, type Tfjs, type Window } from './kernels.ts';
+import { lrnArguments, type Kernels, type Tfjs, type Window } from './kernels.ts';
 import { Operators, type NodeBackend } from './native-backend.ts';
 import { dropoutMasks } from './native-mask.ts';
 import { nativeParameter } from './native-parameter.ts';
+import { stagePixels } from './native-pixels.ts';
 
 export function nativeKernels(tf: Tfjs, backend: NodeBackend): Kernels {
   const operators = new Operators(backend);
@@ -31,7 +32,7 @@ export function nativeKernels(tf: Tfjs, backend: NodeBackend): Kernels {
   const sizes = (shape: readonly number[]): Tensor1D => tf.tensor1d([...shape], 'int32');
   return {
     description: `operators of TensorFlow ${binding.TF_Version}`,
-    pixels: (bytes, shape) => uploadPixels(operators, bytes, shape),
+    stage: (bytes, shape) => stagePixels(operators, bytes, shape),
     convolve: (input, filter, window) => operators.run4d('Conv2D', convolution(window), [input, filter]),
     inputGradient(gradient, filter, input, window) {
       const { kernel, stride, pad } = window;
@@ -61,22 +62,4 @@ export function nativeKernels(tf: Tfjs, backend: NodeBackend): Kernels {
     dropoutMask: dropoutMasks(tf, operators),
     parameter: (value: Tensor, velocity: Tensor | null) => nativeParameter(tf, operators, value, velocity),
   };
-}
-
-/** Bytes go to the device, and become float32 there. */
-function uploadPixels(operators: Operators, bytes: Uint8Array, shape: Shape4D): Tensor4D {
-  const { binding, attributes } = operators;
-  const slab = binding.createTensor(shape, binding.TF_UINT8, bytes);
-  try {
-    const cast = [
-      attributes.type('SrcT', binding.TF_UINT8),
-      attributes.type('DstT', binding.TF_FLOAT),
-      attributes.flag('Truncate', false),
-    ];
-    const [pixels] = operators.runRaw('Cast', cast, [slab], 1);
-    if (pixels === undefined) throw new Error('expected the output of Cast');
-    return operators.wrap(pixels) as Tensor4D;
-  } finally {
-    binding.deleteTensor(slab);
-  }
 }

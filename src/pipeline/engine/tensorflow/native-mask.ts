@@ -6,6 +6,7 @@ import type { Tensor } from '@tensorflow/tfjs-core';
 import { fillDropoutMask, maskStream, type MaskPosition } from '../../model/dropout-mask.ts';
 import type { Tfjs } from './kernels.ts';
 import type { Operators } from './native-backend.ts';
+import { RawScope } from './raw-scope.ts';
 
 /** TF_DataType, of which the binding names only a few. */
 const UINT16 = 17;
@@ -72,38 +73,21 @@ function drawMask(
 function drawHalves(operators: Operators, words: number, key: Uint32Array, counter: Uint32Array): Tensor {
   const { binding, attributes } = operators;
   const { type } = attributes;
-  const owned: number[] = [];
-  const integers = (values: Uint32Array | readonly number[], shape: readonly number[]): number => {
-    const id = binding.createTensor(shape, binding.TF_INT32, Int32Array.from(values));
-    owned.push(id);
-    return id;
-  };
-  const run = (name: string, attributes: Parameters<Operators['runRaw']>[1], inputs: readonly number[]) => {
-    const [output] = operators.runRaw(name, attributes, inputs, 1);
-    if (output === undefined) throw new Error(`expected the output of ${name}`);
-    return output;
-  };
-  const keep = ({ id }: { readonly id: number }): number => {
-    owned.push(id);
-    return id;
-  };
-  const bitcast = (id: number, from: number, to: number): number =>
-    keep(run('Bitcast', [type('T', from), type('type', to)], [id]));
-  try {
-    const keys = bitcast(integers(key, [1, 2]), binding.TF_INT32, UINT64);
-    const counters = bitcast(integers(counter, [2, 2]), binding.TF_INT32, UINT64);
-    const inputs = [integers([words], [1]), keys, counters, integers([PHILOX], [])];
-    const drawn = keep(
-      run(
-        'StatelessRandomUniformFullIntV2',
-        [type('dtype', UINT32), type('Tshape', binding.TF_INT32)],
-        inputs,
-      ),
+  return RawScope.use(operators, (scope) => {
+    const integers = (values: Uint32Array | readonly number[], shape: readonly number[]): number =>
+      scope.tensor(binding.TF_INT32, shape, Int32Array.from(values));
+    const bitcast = (id: number, from: number, to: number): number =>
+      scope.run('Bitcast', [type('T', from), type('type', to)], [id]);
+    const drawn = scope.run(
+      'StatelessRandomUniformFullIntV2',
+      [type('dtype', UINT32), type('Tshape', binding.TF_INT32)],
+      [
+        integers([words], [1]),
+        bitcast(integers(key, [1, 2]), binding.TF_INT32, UINT64),
+        bitcast(integers(counter, [2, 2]), binding.TF_INT32, UINT64),
+        integers([PHILOX], []),
+      ],
     );
-    const halves = bitcast(drawn, UINT32, UINT16);
-    const cast = [type('SrcT', UINT16), type('DstT', binding.TF_FLOAT), attributes.flag('Truncate', false)];
-    return operators.wrap(run('Cast', cast, [halves]));
-  } finally {
-    for (const id of owned) binding.deleteTensor(id);
-  }
+    return scope.castToFloat(bitcast(drawn, UINT32, UINT16), UINT16);
+  });
 }

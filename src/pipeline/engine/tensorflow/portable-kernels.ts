@@ -1,7 +1,14 @@
 /** Kernels from operators that every backend of TensorFlow.js has. */
 import type { Tensor, Tensor1D, Tensor4D } from '@tensorflow/tfjs-core';
 import { fillDropoutMask } from '../../model/dropout-mask.ts';
-import { lrnArguments, type Kernels, type Parameter, type Shape4D, type Tfjs } from './kernels.ts';
+import {
+  lrnArguments,
+  type Kernels,
+  type Parameter,
+  type Shape4D,
+  type StagedPixels,
+  type Tfjs,
+} from './kernels.ts';
 
 /** Slow, but the same arithmetic on any backend, that in plain JavaScript included. */
 export function portableKernels(tf: Tfjs): Kernels {
@@ -15,7 +22,7 @@ export function portableKernels(tf: Tfjs): Kernels {
   });
   return {
     description: `operators of TensorFlow.js on its backend "${tf.getBackend()}"`,
-    pixels: (bytes, shape) => tf.tensor4d(Float32Array.from(bytes.subarray(0, sizeOf(shape))), shape),
+    stage: (bytes, shape) => stagePixels(tf, bytes, shape),
     convolve: (input, filter, { stride, pad }) =>
       tf.conv2d(padded(tf, input, pad), filter, [stride, stride], 'valid'),
     inputGradient(gradient, filter, [rows, height, width, channels], { stride, pad }) {
@@ -50,6 +57,20 @@ export function portableKernels(tf: Tfjs): Kernels {
       return tf.tensor2d(mask, shape);
     },
     parameter: (value, velocity) => portableParameter(tf, value, velocity),
+  };
+}
+
+/** Nothing is copied: the device is this processor. */
+function stagePixels(tf: Tfjs, bytes: Uint8Array, shape: Shape4D): StagedPixels {
+  return {
+    take: (mirrored) =>
+      tf.tidy(() => {
+        const pixels = tf.tensor4d(Float32Array.from(bytes.subarray(0, sizeOf(shape))), shape);
+        if (mirrored === null) return pixels;
+        const isMirrored = tf.tensor4d(mirrored, [shape[0], 1, 1, 1], 'bool');
+        return tf.where(isMirrored, tf.reverse4d(pixels, 2), pixels);
+      }),
+    dispose: () => {},
   };
 }
 

@@ -1,9 +1,11 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Tensor, Tensor1D, Tensor4D } from '@tensorflow/tfjs-core';
 import { ImagemillError } from '../../../contract/errors.ts';
 import { trainedParameters, type TrainedTensor } from '../../model/training-network.ts';
 import type {
   BatchColour,
   BatchStatistics,
+  EvaluationBatch,
   MicroBatch,
   Trainer,
   TrainerSpec,
@@ -15,13 +17,7 @@ import { crossEntropy } from './loss.ts';
 import { TensorflowNetwork, type Runtime } from './network.ts';
 import { augmentPixels, normalisePixels } from './pixels.ts';
 import { parameterOf } from './stages.ts';
-import type { Shape4D } from './kernels.ts';
-
-/** Rows of a micro-batch that go through the device at a time. */
-interface Part {
-  readonly first: number;
-  readonly rows: number;
-}
+import { PixelStaging, type Part } from './pixel-staging.ts';
 
 interface PartResult {
   readonly statistics: Tensor1D;
@@ -48,6 +44,7 @@ export class TensorflowTrainer implements Trainer {
   readonly #options: TrainerOptions;
   /** Gradients of the micro-batches of a batch so far; null before the first one. */
   #sums: Map<string, Tensor> | null = null;
+  readonly #staging: PixelStaging;
   /** Halved whenever the device's memory does not suffice. */
   #rows: number;
 
@@ -61,6 +58,7 @@ export class TensorflowTrainer implements Trainer {
     this.#spec = spec;
     this.#options = options;
     this.#rows = spec.microBatchSize;
+    this.#staging = new PixelStaging(runtime, spec);
     this.#trained = trainedParameters(spec);
     this.#names = new Set(this.#trained.map(({ name }) => name));
     const { weights, velocities } = state;
@@ -73,15 +71,26 @@ export class TensorflowTrainer implements Trainer {
     }
   }
 
+  stage(batch: MicroBatch): void {
+    // Parts go to the device by themselves.
+    if (this.#rows === this.#spec.microBatchSize) this.#staging.stage(batch);
+  }
+
+  unstage(batch: MicroBatch): void {
+    this.#staging.letGo(batch);
+  }
+
   async train(batch: MicroBatch, position: TrainingPosition, learningRate: number): Promise<BatchStatistics> {
     const { batchSize, microBatchSize } = this.#spec;
     if (position.micro === 0) this.#forgetSums();
     const statistics = guarded(() => this.#accumulate(batch, position));
     if (position.micro === batchSize / microBatchSize - 1) guarded(() => this.#update(learningRate));
+    // A GPU is at work now, and reading would wait for it: the next micro-batch can be staged in the meantime.
+    await messagesCome();
     return guarded(() => read(statistics, microBatchSize));
   }
 
-  async evaluate(batch: Omit<MicroBatch, 'colour'>, count: number): Promise<BatchStatistics> {
+  async evaluate(batch: EvaluationBatch, count: number): Promise<BatchStatistics> {
     const parts = guarded(() =>
       this.#inParts(
         (part) => this.#evaluatePart(batch, part, count),
@@ -97,6 +106,7 @@ export class TensorflowTrainer implements Trainer {
 
   async close(): Promise<void> {
     this.#forgetSums();
+    this.#staging.dispose();
     this.#network.dispose();
   }
 
@@ -164,10 +174,10 @@ export class TensorflowTrainer implements Trainer {
     return { statistics, gradients: new Map(Object.entries(gradients)) };
   }
 
-  #evaluatePart(batch: Omit<MicroBatch, 'colour'>, part: Part, count: number): Tensor1D {
+  #evaluatePart(batch: EvaluationBatch, part: Part, count: number): Tensor1D {
     const { tf } = this.#runtime;
     return tf.tidy(() => {
-      const input = this.#pixels({ ...batch, colour: null }, part);
+      const input = this.#pixels({ ...batch, colour: null, mirrored: null }, part);
       const options = { rows: part.rows, mask: null, gradientsFrom: this.#network.stages.length };
       const { logits } = this.#network.forward(input, options);
       const labels = batch.labels.subarray(part.first, part.first + part.rows);
@@ -176,15 +186,12 @@ export class TensorflowTrainer implements Trainer {
     });
   }
 
-  #pixels({ images, colour }: MicroBatch, { first, rows }: Part): Tensor4D {
-    const { architecture, preprocessing } = this.#spec;
-    const { height, width } = architecture.input;
-    const itemSize = height * width * 3;
-    const shape: Shape4D = [rows, height, width, 3];
-    const bytes = images.subarray(first * itemSize, (first + rows) * itemSize);
-    const pixels = this.#runtime.kernels.pixels(bytes, shape);
+  #pixels(batch: MicroBatch, part: Part): Tensor4D {
+    const { preprocessing } = this.#spec;
+    const { colour } = batch;
+    const pixels = this.#staging.take(batch, part);
     if (colour === null) return normalisePixels(this.#runtime, pixels, preprocessing);
-    return augmentPixels(this.#runtime, pixels, rowsOf(colour, first, rows), preprocessing);
+    return augmentPixels(this.#runtime, pixels, rowsOf(colour, part), preprocessing);
   }
 
   #masks({ epoch, step, micro }: TrainingPosition, { first, rows }: Part) {
@@ -228,12 +235,18 @@ export class TensorflowTrainer implements Trainer {
   }
 }
 
+/** A turn of the event loop, from its end to its end: whatever has been sent to this thread is heard. */
+async function messagesCome(): Promise<void> {
+  await nextTurn();
+  await nextTurn();
+}
+
 function disposeOf({ statistics, gradients }: PartResult): void {
   statistics.dispose();
   for (const gradient of gradients.values()) gradient.dispose();
 }
 
-function rowsOf({ matrices, greyShifts, shifts }: BatchColour, first: number, rows: number): BatchColour {
+function rowsOf({ matrices, greyShifts, shifts }: BatchColour, { first, rows }: Part): BatchColour {
   const end = first + rows;
   return {
     matrices: matrices.subarray(first * 9, end * 9),

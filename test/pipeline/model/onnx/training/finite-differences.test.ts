@@ -86,6 +86,7 @@ function batchFor({ input, classes }: Architecture): MicroBatch {
     ),
     labels: Int32Array.from({ length: ROWS }, (_, item) => item % classes),
     colour: null,
+    mirrored: null,
   };
 }
 
