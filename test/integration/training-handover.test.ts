@@ -1,11 +1,18 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { QUEUES } from '../../src/contract/queues.ts';
 import { trainProgressSchema } from '../../src/contract/training.ts';
 import { Queues } from '../../src/queue/queues.ts';
-import { runCli, startCli, startWorker, type CliProcess, type CliResult } from '../support/cli.ts';
+import {
+  computePid,
+  runCli,
+  startCli,
+  startWorker,
+  type CliProcess,
+  type CliResult,
+} from '../support/cli.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import {
   createTrainingWorkspace,
@@ -75,14 +82,6 @@ function expectReference({ code, stdout, stderr }: CliResult, out: string): void
   expect(steps).toEqual(
     [1, 2].flatMap((epoch) => Array.from({ length: STEPS_PER_EPOCH }, (_, step) => [epoch, step])),
   );
-}
-
-/** The compute process below a worker. */
-function computePid(worker: CliProcess): number {
-  const pid = worker.child.pid ?? 0;
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(/\s+/);
-  expect(children).toHaveLength(1);
-  return Number(children[0]);
 }
 
 /** Workers are named after their host and process. */

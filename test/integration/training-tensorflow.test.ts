@@ -3,13 +3,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { findLibraries } from '../../src/pipeline/engine/tensorflow/find-library.ts';
-import { runCli } from '../support/cli.ts';
+import { computePid, runCli, startCli, startWorker, type CliProcess } from '../support/cli.ts';
 import { titleNeeding } from '../support/needs.ts';
 import { NATIVE_TENSORFLOW, tensorflowDirectory } from '../pipeline/engine/tensorflow-here.ts';
+import { startRedis } from '../support/redis.ts';
 import {
   createTrainingWorkspace,
   epochCommits,
+  metricsSegments,
+  stepCommits,
+  STEPS_PER_EPOCH,
   trainArgs,
+  until,
   type TrainingWorkspace,
 } from '../support/training.ts';
 
@@ -64,6 +69,62 @@ describe('imagemill train --engine tensorflow', () => {
       expect(rows[0]).toHaveLength(450);
       expect(rows[0]?.[0]).toMatch(/bars\/000\.png bars$/);
       expect(rows[1]).toEqual(rows[0]);
+    },
+  );
+
+  it.skipIf(!isHere)(
+    titleNeeding(
+      NATIVE_TENSORFLOW,
+      isHere,
+      'outlives its compute process, and its worker, whose heir has ONNX Runtime',
+    ),
+    { timeout: 240_000 },
+    async () => {
+      const { folder, dataset, env } = workspace;
+      const redis = await startRedis();
+      const fleet = { ...env, REDIS_URL: redis.url, IMAGEMILL_LOCK_MS: '2000' };
+      const out = join(folder, 'killed');
+      const processes: CliProcess[] = [];
+      const begin = <P extends CliProcess>(process: P): P => {
+        processes.push(process);
+        return process;
+      };
+      try {
+        const undisturbed = join(folder, 'undisturbed');
+        expect((await runCli(trainArgs(dataset, undisturbed, '--seed', '8'), env)).code).toBe(0);
+
+        const victim = begin(await startWorker(fleet, '--engine', 'tensorflow'));
+        const run = begin(startCli(trainArgs(dataset, out, '--seed', '8'), fleet));
+        await until(() => stepCommits(out, 1).length > 0);
+        const [before, compute] = [stepCommits(out, 1).length, computePid(victim)];
+        process.kill(compute, 'SIGKILL');
+        // The same worker goes on from the checkpoint, in a new process.
+        await until(() => stepCommits(out, 1).length > before || epochCommits(out).length > 0);
+        expect(computePid(victim)).not.toBe(compute);
+        expect(victim.stderr()).toContain('COMPUTE_DIED');
+        await until(() => epochCommits(out).length > 0 && stepCommits(out, 2).length > 0);
+        victim.child.kill('SIGKILL');
+        const heir = begin(await startWorker(fleet, '--engine', 'onnxruntime'));
+        const { code, stderr } = await run.result;
+        expect(code, stderr).toBe(0);
+
+        const [expected, actual] = [losses(undisturbed), losses(out)];
+        expect(actual).toHaveLength(4);
+        actual.forEach((loss, index) => expect(loss).toBeCloseTo(expected[index] ?? Number.NaN, 2));
+        expect(epochCommits(out).map(({ worker }) => worker.split('-').at(-1))).toEqual([
+          String(victim.child.pid),
+          String(heir.child.pid),
+        ]);
+        const steps = metricsSegments(out).flatMap(({ rows }) =>
+          rows.map(({ epoch, step }) => [epoch, step]),
+        );
+        expect(steps).toEqual(
+          [1, 2].flatMap((epoch) => Array.from({ length: STEPS_PER_EPOCH }, (_, step) => [epoch, step])),
+        );
+      } finally {
+        for (const { child } of processes) child.kill('SIGKILL');
+        await redis.stop();
+      }
     },
   );
 

@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
@@ -51,6 +52,14 @@ export async function startWorker(env: Record<string, string>, ...more: string[]
     await sleep(20);
   }
   return worker;
+}
+
+/** The compute process below a worker. */
+export function computePid({ child }: CliProcess): number {
+  const pid = child.pid ?? 0;
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(/\s+/);
+  if (children.length !== 1) throw new Error(`expected one process below ${pid}, got ${children.join(' ')}`);
+  return Number(children[0]);
 }
 
 /** Runs the built command to its end. */

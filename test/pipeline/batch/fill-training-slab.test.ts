@@ -7,6 +7,7 @@ import { fillTrainingSlab } from '../../../src/pipeline/batch/fill-training-slab
 import type { TrainingItems, TrainingSlabOptions } from '../../../src/pipeline/batch/fill-training-slab.ts';
 import { Semaphore } from '../../../src/pipeline/batch/semaphore.ts';
 import { makeJpeg, makePng } from '../../support/images.ts';
+import { largestDifference, mirror } from '../decode/augmented-images.ts';
 
 const INPUT = { width: 40, height: 40 };
 const SLOT = 40 * 40 * 3;
@@ -107,6 +108,23 @@ describe('fillTrainingSlab', () => {
     expect(matrices.slice(9)).toEqual(Float32Array.from(colour.matrix));
     expect(greyShifts[1]).toBe(Math.fround(colour.greyShift));
     expect(shifts.slice(3)).toEqual(Float32Array.from(colour.shift));
+  });
+
+  it('leaves mirroring to the device where that does it, and says which images', async () => {
+    const items = Array.from({ length: 18 }, (_, item) => item);
+    const [here, later] = [await fill(items), await fill(items, optionsWith({ mirrorsLater: true }))];
+    expect(here.mirrored).toBeNull();
+    const { augment } = optionsWith();
+    const expected = items.map((item) => augment(item, sizeOf(item)).mirrored);
+    expect([...(later.mirrored ?? [])]).toEqual(expected.map(Number));
+    expect(new Set(expected).size).toBe(2);
+    for (const [item, mirrored] of expected.entries()) {
+      const pixels = mirrored ? mirror(later.slot(item), INPUT) : later.slot(item);
+      // libvips rounds a place between two pixels otherwise from the other side.
+      const difference = largestDifference(pixels, here.slot(item));
+      expect(difference, String(item)).toBeLessThanOrEqual(mirrored ? 1 : 0);
+    }
+    expect(later.matrices).toEqual(here.matrices);
   });
 
   it('leaves pixels alone for validation', async () => {

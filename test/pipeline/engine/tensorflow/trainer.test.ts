@@ -4,6 +4,7 @@ import { TensorflowTrainer } from '../../../../src/pipeline/engine/tensorflow/tr
 import type { TrainingState } from '../../../../src/pipeline/engine/trainer.ts';
 import { batchOf, initialWeights, partOf, trainingCase } from '../../../reference/training/cases.ts';
 import { portableRuntime } from '../portable-tensorflow.ts';
+import { mirror } from '../../decode/augmented-images.ts';
 import { distance } from '../training-support.ts';
 
 const TRAINING = trainingCase('odd-sizes');
@@ -82,7 +83,122 @@ describe("where the device's memory does not suffice", () => {
   });
 });
 
+/** Says when pixels of a micro-batch are copied and when they are taken; a micro-batch is told by its first byte. */
+function told(events: string[]): Runtime {
+  return {
+    tf: runtime.tf,
+    kernels: {
+      ...runtime.kernels,
+      stage(bytes, shape) {
+        const staged = runtime.kernels.stage(bytes, shape);
+        events.push(`stage ${bytes[0]} × ${shape[0]}`);
+        return {
+          take(mirrored) {
+            events.push(`take ${bytes[0]}`);
+            return staged.take(mirrored);
+          },
+          dispose() {
+            events.push(`let go ${bytes[0]}`);
+            staged.dispose();
+          },
+        };
+      },
+    },
+  };
+}
+
+describe('stage', () => {
+  const named = (name: number) => {
+    const batch = { ...BATCH, images: BATCH.images.slice() };
+    batch.images[0] = name;
+    return batch;
+  };
+  const [first, second] = [named(11), named(22)];
+
+  it('is heard while the device trains, and spares the copy later', { timeout: 60_000 }, async () => {
+    const events: string[] = [];
+    const trainer = new TensorflowTrainer(told(events), TRAINING.spec, FRESH, { onNotice: () => {} });
+    trainer.stage(first);
+    // As a message to the thread would come: after whatever the thread does at present.
+    const comes = new Promise<void>((resolve) => {
+      setImmediate(() => {
+        trainer.stage(second);
+        resolve();
+      });
+    });
+    const trained = trainer.train(first, POSITION, 0.1).then(() => events.push('trained 11'));
+    await Promise.all([comes, trained]);
+    expect(events).toEqual(['stage 11 × 3', 'take 11', 'stage 22 × 3', 'trained 11']);
+    await trainer.train(second, { ...POSITION, step: 1 }, 0.1);
+    expect(events.slice(4)).toEqual(['take 22']);
+    await trainer.close();
+  });
+
+  it('changes no result, nor does what is not trained on after all', { timeout: 60_000 }, async () => {
+    const learn = async (stages: boolean) => {
+      const events: string[] = [];
+      const trainer = new TensorflowTrainer(told(events), TRAINING.spec, FRESH, { onNotice: () => {} });
+      if (stages) for (const batch of [first, second]) trainer.stage(batch);
+      if (stages) trainer.unstage(second);
+      await trainer.train(first, POSITION, 0.1);
+      if (stages) trainer.stage(second);
+      const { weights } = trainer.state();
+      await trainer.close();
+      return { weights, events };
+    };
+    const [plain, staged] = [await learn(false), await learn(true)];
+    for (const [name, { data }] of plain.weights) expect(staged.weights.get(name)?.data).toEqual(data);
+    expect(staged.events).toEqual([
+      'stage 11 × 3',
+      'stage 22 × 3',
+      'let go 22',
+      'take 11',
+      'stage 22 × 3',
+      'let go 22',
+    ]);
+  });
+
+  it('is in vain once parts of a micro-batch go through by themselves', { timeout: 60_000 }, async () => {
+    const events: string[] = [];
+    const { kernels } = withMemoryFor(2);
+    const small = { tf: runtime.tf, kernels: { ...kernels, stage: told(events).kernels.stage } };
+    const trainer = new TensorflowTrainer(small, TRAINING.spec, FRESH, { onNotice: () => {} });
+    for (const batch of [first, second]) trainer.stage(batch);
+    await trainer.train(first, POSITION, 0.1);
+    await trainer.train(second, { ...POSITION, step: 1 }, 0.1);
+    trainer.stage(first);
+    // The names of the second parts are their own first bytes.
+    expect(events.filter((event) => / (11|22)\b/.test(event))).toEqual([
+      'stage 11 × 3',
+      'stage 22 × 3',
+      'take 11',
+      'stage 11 × 2',
+      'take 11',
+      'let go 22',
+      'stage 22 × 2',
+      'take 22',
+    ]);
+    await trainer.close();
+  });
+});
+
 describe('train', () => {
+  it('mirrors the images that it is told to, and no others', { timeout: 60_000 }, async () => {
+    const { height, width } = TRAINING.spec.architecture.input;
+    const size = height * width * 3;
+    const lossOf = async (batch: typeof BATCH, mirrored: Uint8Array | null): Promise<number> => {
+      const trainer = new TensorflowTrainer(runtime, TRAINING.spec, FRESH, { onNotice: () => {} });
+      const { lossSum } = await trainer.train({ ...batch, mirrored }, POSITION, 0.1);
+      await trainer.close();
+      return lossSum;
+    };
+    const images = BATCH.images.slice();
+    images.set(mirror(images.subarray(size, 2 * size), { width, height }), size);
+    const expected = await lossOf({ ...BATCH, images }, null);
+    expect(await lossOf(BATCH, Uint8Array.of(0, 1, 0))).toBe(expected);
+    expect(await lossOf(BATCH, null)).not.toBe(expected);
+  });
+
   it('begins a batch anew where an earlier one was left in its middle', { timeout: 60_000 }, async () => {
     const spec = { ...TRAINING.spec, microBatchSize: 1 };
     const parts = [0, 1, 2].map((item) => partOf(BATCH, item, item + 1));
