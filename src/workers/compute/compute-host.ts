@@ -7,6 +7,7 @@ import type { Logger } from '../../telemetry/logger.ts';
 import { lastWords } from '../../telemetry/last-words.ts';
 import { printableLine } from '../../telemetry/printable.ts';
 import type { StepDraft } from '../../pipeline/training/epoch-task.ts';
+import { isGreeting } from '../../pipeline/engine/tensorflow/process-environment.ts';
 import { computeEnvironment } from './compute-environment.ts';
 import type {
   ComputeFacts,
@@ -171,6 +172,7 @@ export class ComputeHost {
     // What a native library says may quote a model: it must not pass for a line of the log.
     if (child.stderr !== null) {
       createInterface({ input: child.stderr }).on('line', (line) => {
+        if (isGreeting(line, process.env)) return;
         process.stderr.write(`compute: ${printableLine(line)}\n`);
       });
     }
@@ -276,7 +278,8 @@ export class ComputeHost {
     if (!this.#closed) this.#options.onEnd?.(end);
     if (this.#watchdog !== null) clearInterval(this.#watchdog);
     this.#watchdog = null;
-    const detail = lastWords(this.#stderrTail);
+    const lines = this.#stderrTail.split('\n').filter((line) => !isGreeting(line, process.env));
+    const detail = lastWords(lines.join('\n'));
     const error = this.#closed
       ? new ImagemillError('SHUTDOWN', 'the worker is stopping')
       : new ImagemillError('COMPUTE_DIED', `the compute process ended (${how}) ${detail}`.trim());

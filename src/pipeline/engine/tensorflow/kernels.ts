@@ -2,7 +2,7 @@
  * What the engine needs of TensorFlow beyond the operators of TensorFlow.js: gradients by their own, parameters that
  * are updated in place, bytes that stay bytes until they are on the device. Tensors are (N, H, W, C) float32.
  */
-import type { Tensor, Tensor1D, Tensor4D } from '@tensorflow/tfjs-core';
+import type { Tensor, Tensor1D, Tensor2D, Tensor4D } from '@tensorflow/tfjs-core';
 import type * as tfjs from '@tensorflow/tfjs-core';
 import type { LrnLayer } from '../../model/architecture.ts';
 import type { MaskPosition } from '../../model/dropout-mask.ts';
@@ -57,6 +57,8 @@ export interface Kernels {
   inputGradient(gradient: Tensor4D, filter: Tensor4D, input: Shape4D, window: Window): Tensor4D;
   /** d(convolution)/d(filter), (kernel, kernel, in, out). */
   filterGradient(input: Tensor4D, gradient: Tensor4D, filter: Shape4D, window: Window): Tensor4D;
+  /** x·Wᵀ: (N, in) and (out, in) → (N, out). */
+  product(input: Tensor2D, matrix: Tensor2D): Tensor2D;
   /** Sums over all axes but the last. */
   biasGradient(gradient: Tensor): Tensor1D;
   /** The gradient where the output is above zero, else 0. */

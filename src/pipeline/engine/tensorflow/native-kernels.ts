@@ -46,6 +46,11 @@ export function nativeKernels(tf: Tfjs, backend: NodeBackend): Kernels {
     },
     filterGradient: (input, gradient, filter, window) =>
       operators.run4d('Conv2DBackpropFilter', convolution(window), [input, sizes(filter), gradient]),
+    // On processors it takes up to 2.5 times as long to have the large matrix on the right and transposed.
+    product: (input, matrix) =>
+      onGpu
+        ? tf.matMul(input, matrix, false, true)
+        : tf.tidy(() => tf.transpose(tf.matMul(matrix, input, false, true))),
     biasGradient: (gradient) => operators.run('BiasAddGrad', [float, nhwc], [gradient]) as Tensor1D,
     reluGradient: (gradient, output) => operators.run('ReluGrad', [float], [gradient, output]),
     maxPool: (input, kernel, stride) => operators.run4d('MaxPool', pooling(kernel, stride), [input]),

@@ -128,9 +128,9 @@ function convolution(context: PassContext, layer: ConvLayer, input: Tensor4D): P
   };
 }
 
-function matrixProduct({ tf, parameter }: PassContext, input: Tensor2D): Pass {
+function matrixProduct({ tf, kernels, parameter }: PassContext, input: Tensor2D): Pass {
   return {
-    output: tf.matMul(input, parameter(), false, true),
+    output: kernels.product(input, parameter() as Tensor2D),
     backward: (gradient, needsInput, needsParameter) => ({
       parameter: needsParameter ? tf.matMul(gradient, input, true) : null,
       input: needsInput ? tf.matMul(gradient, parameter()) : null,

@@ -34,6 +34,7 @@ export function portableKernels(tf: Tfjs): Kernels {
       const inputs = { x: padded(tf, input, pad), dy: gradient };
       return run('Conv2DBackpropFilter', inputs, { ...strided(stride), filterShape });
     },
+    product: (input, matrix) => tf.matMul(input, matrix, false, true),
     biasGradient: (gradient) =>
       tf.sum(
         gradient,

@@ -24,6 +24,15 @@ export function tensorflowEnvironment(device: string, env: Environment): Record<
   };
 }
 
+/**
+ * Whether a line of stderr only says how TensorFlow was built and what it uses. TF_CPP_MIN_LOG_LEVEL no longer holds
+ * these back; whoever sets it wants to see them.
+ */
+export function isGreeting(line: string, env: Environment): boolean {
+  if (env['TF_CPP_MIN_LOG_LEVEL'] !== undefined) return false;
+  return /^I\d{4} |^WARNING: All log messages before absl::InitializeLog/.test(line);
+}
+
 /** `-1` hides all of them. */
 function visibleGpu(device: string, visible: string | undefined): string {
   if (device === 'cpu') return '-1';

@@ -1,5 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { tensorflowEnvironment } from '../../../../src/pipeline/engine/tensorflow/process-environment.ts';
+import {
+  isGreeting,
+  tensorflowEnvironment,
+} from '../../../../src/pipeline/engine/tensorflow/process-environment.ts';
 
 describe('tensorflowEnvironment', () => {
   it.each([
@@ -26,5 +29,17 @@ describe('tensorflowEnvironment', () => {
     expect(tensorflowEnvironment('cpu', { IMAGEMILL_ENGINE_THREADS: '3' })['TF_NUM_INTRAOP_THREADS']).toBe(
       '3',
     );
+  });
+});
+
+describe('isGreeting', () => {
+  it.each([
+    ['WARNING: All log messages before absl::InitializeLog() is called are written to STDERR', true],
+    ['I0000 00:00:1795894217.916908   30147 port.cc:153] oneDNN custom operations are on.', true],
+    ['W0000 00:00:1795894217.916908   30147 gpu_device.cc:2433] Cannot dlopen some GPU libraries.', false],
+    ['terminate called after throwing an instance of std::bad_alloc', false],
+  ])('knows what nobody needs to see: %s', (line, expected) => {
+    expect(isGreeting(line, {})).toBe(expected);
+    expect(isGreeting(line, { TF_CPP_MIN_LOG_LEVEL: '0' })).toBe(false);
   });
 });
