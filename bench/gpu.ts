@@ -12,13 +12,20 @@ import { listGpus } from '../src/workers/nvidia-smi.ts';
 import { lastJson, measureInChild, runChild } from './child.ts';
 import { CACHE, CORES, ROOT } from './machine.ts';
 import { prepareModel } from './models.ts';
-import { progress, row, say, writeResults } from './report.ts';
+import { progress, row, say, sayChecks, writeResults, type Check } from './report.ts';
 import type { TrainMeasurement } from './train.ts';
 
 const ARCHITECTURE = 'alexnet-owt';
 const CLASSES = 1_000;
 const WARM_UP_STEPS = 20;
 const CLASSIFY_BATCH_SIZE = 256;
+const BYTES_PER_MB = 1e6;
+const TARGETS = {
+  torch: { kind: 'at-least', value: 0.8 },
+  /** Flat, but for what an allocator rounds up and a heap that has not been swept. */
+  grown: { kind: 'below', value: 64 },
+  grownGpu: { kind: 'below', value: 16 },
+} as const;
 /** Whatever interpreter has a torch for the device. */
 const PYTHON = process.env['PYTHON'] ?? 'python3';
 
@@ -61,12 +68,15 @@ export async function benchGpu(options: GpuBenchOptions): Promise<void> {
   );
   const classify = await measureClassify(options);
   const train = await measureTrain(options);
+  const checks = checksOf(train);
+  sayChecks(checks);
   const names = gpus?.map(({ facts }) => facts.name) ?? [];
   await writeResults('gpu', {
     device,
     gpus: names,
     driver: driverVersion(),
     options,
+    checks,
     conformance,
     classify,
     train,
@@ -119,7 +129,7 @@ async function measureClassify({ device, images }: GpuBenchOptions): Promise<unk
   return rows;
 }
 
-async function measureTrain({ device, batchSize, steps }: GpuBenchOptions): Promise<unknown[]> {
+async function measureTrain({ device, batchSize, steps }: GpuBenchOptions): Promise<Row<TrainMeasurement>[]> {
   const rows: Row<TrainMeasurement>[] = [];
   const counts = [batchSize, steps, WARM_UP_STEPS].map(String);
   const add = async (name: string, measure: () => Promise<TrainMeasurement>): Promise<void> => {
@@ -144,6 +154,28 @@ async function measureTrain({ device, batchSize, steps }: GpuBenchOptions): Prom
     );
   } else say(row('training, PyTorch', [`skipped: ${PYTHON} has no torch and torchvision`]));
   return rows;
+}
+
+/** Of what was measured; what was not has no check. */
+function checksOf(rows: readonly Row<TrainMeasurement>[]): Check[] {
+  const find = (engine: string): TrainMeasurement | undefined =>
+    rows
+      .flatMap((measured) => ('skipped' in measured ? [] : [measured]))
+      .find(({ name }) => name.includes(engine));
+  const [own, torch] = [find('tensorflow'), find('PyTorch')];
+  const checks: Check[] = [];
+  if (own === undefined) return checks;
+  const speed = ({ images, seconds }: TrainMeasurement): number => images / seconds;
+  if (torch !== undefined) {
+    const value = speed(own) / speed(torch);
+    checks.push({ name: '--engine tensorflow ÷ PyTorch', value, unit: '×', target: TARGETS.torch });
+  }
+  const grown = (name: string, bytes: number | null | undefined, target: Check['target']): void => {
+    if (typeof bytes === 'number') checks.push({ name, value: bytes / BYTES_PER_MB, unit: 'MB', target });
+  };
+  grown('growth of the process', own.grownBytes, TARGETS.grown);
+  grown('growth on the GPU', own.grownGpuBytes, TARGETS.grownGpu);
+  return checks;
 }
 
 async function orWhyNot<M>(measure: () => Promise<M>): Promise<M | Skipped> {

@@ -7,6 +7,7 @@ import { initialArchitecture } from './train-network.ts';
 import { readSettings } from '../src/config/environment.ts';
 import { ENGINES } from '../src/pipeline/engine/engine.ts';
 import { TrainerThread, type StagedMicroBatch } from '../src/pipeline/engine/trainer-thread.ts';
+import { listGpus } from '../src/workers/nvidia-smi.ts';
 import { CORES } from './machine.ts';
 
 const KIB = 1_024;
@@ -58,14 +59,23 @@ async function train(count: number): Promise<void> {
   slabs.push(await staged.release());
 }
 
+/** In use on all GPUs, by whomever; null where the driver does not say. */
+async function gpuBytes(): Promise<number | null> {
+  if (!deviceName.startsWith('cuda')) return null;
+  const used = (await listGpus())?.map(({ facts }) => facts.memoryUsedBytes ?? Number.NaN);
+  return used === undefined ? null : used.reduce((sum, bytes) => sum + bytes, 0);
+}
+
 await train(warmUp);
 const warmBytes = process.memoryUsage.rss();
+const warmGpuBytes = await gpuBytes();
 const startedAtMs = performance.now();
 await train(steps);
 const seconds = (performance.now() - startedAtMs) / 1_000;
 const peakBytes = process.resourceUsage().maxRSS * KIB;
 const grownBytes = process.memoryUsage.rss() - warmBytes;
+const grownGpuBytes = warmGpuBytes === null ? null : ((await gpuBytes()) ?? Number.NaN) - warmGpuBytes;
 process.stdout.write(
-  `${JSON.stringify({ images: steps * batchSize, seconds, loss, peakBytes, grownBytes })}\n`,
+  `${JSON.stringify({ images: steps * batchSize, seconds, loss, peakBytes, grownBytes, grownGpuBytes })}\n`,
 );
 await trainer.terminate();

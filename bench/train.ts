@@ -40,6 +40,9 @@ export interface TrainMeasurement {
   readonly loss: number;
   /** Of the process; absent where nobody asks. */
   readonly peakBytes?: number;
+  /** What the process, and all GPUs, hold more than after the warm-up. */
+  readonly grownBytes?: number;
+  readonly grownGpuBytes?: number | null;
 }
 
 interface Repetition {

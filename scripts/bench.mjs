@@ -1,5 +1,5 @@
-// `npm run bench:classify`, and `node scripts/bench.mjs classify|dashboard|memory|plan|train|mnist`: sets the machine up, builds, and runs one
-// benchmark. See docs/benchmarks.md.
+// `npm run bench:classify`, and `node scripts/bench.mjs classify|dashboard|gpu|memory|plan|train|mnist`: sets the machine up, builds, and runs
+// one benchmark. See docs/benchmarks.md.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -8,7 +8,8 @@ import { setUp } from './setup.mjs';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const args = process.argv.slice(2);
 
-setUp();
+// A GPU may be in a machine without a network, where nothing can be installed; its benchmark needs no queue.
+setUp(args.includes('gpu') ? { redis: false } : {});
 if (!args.includes('--skip-peers')) {
   if (args.includes('classify')) installTransformers();
   if (args.includes('classify') || args.includes('train')) installTorchvision();

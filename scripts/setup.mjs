@@ -12,10 +12,11 @@ const TENSORFLOW_LIMIT_MS = 10 * 60_000;
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-/** @param {{ tests?: boolean }} [needs] */
+/** @param {{ tests?: boolean, redis?: boolean }} [needs] redis: false where nothing goes through a queue */
 export function setUp(needs = {}) {
   installPackages();
-  if (!process.env.REDIS_URL || needs.tests) requireRedisServer(needs.tests === true);
+  const { redis = !process.env.REDIS_URL } = needs;
+  if (redis || needs.tests) requireRedisServer(needs.tests === true);
   if (needs.tests) tryInstall(['radosgw', 'ceph-mon', 'ceph-osd'], 'radosgw');
   if (needs.tests) tryInstall(['prometheus'], 'promtool');
   if (needs.tests) tryInstall(['chromium', 'fonts-dejavu-core'], 'chromium');

@@ -15,7 +15,7 @@ import { prepare } from './prepare.ts';
 import { duration, number, percent } from './print.ts';
 import { committedRows } from '../pipeline/run-results.ts';
 import { train } from './train.ts';
-import { commandLogger } from './with-queues.ts';
+import { commandLogger, type LocalWorkerOptions } from './with-queues.ts';
 
 const DIGITS_PER_TAR = 5_000;
 const SHARD_SIZE = 1_000;
@@ -48,8 +48,8 @@ export const DEMO_DEFAULTS: DemoOptions = {
 };
 
 /** `imagemill demo`: the demo on a fleet of its own, whose dashboard can be looked at meanwhile. */
-export function demo(context: Context, options: DemoOptions): Promise<number> {
-  return withLocalFleet({ ...context, logger: commandLogger(context) }, COMMON, (fleet) => {
+export function demo(context: Context, options: DemoOptions & LocalWorkerOptions): Promise<number> {
+  return withLocalFleet({ ...context, logger: commandLogger(context) }, options, (fleet) => {
     context.stderr.write(`Dashboard: ${fleet.address}\n`);
     return runDemo(fleet.context, options);
   });

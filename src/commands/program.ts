@@ -222,6 +222,8 @@ function addLocalFleets(program: Command, run: (handler: Handler) => Promise<voi
     .addOption(integerOption('--images <n>', 'digits to label', 10, 10_000).default(DEMO_DEFAULTS.images))
     .addOption(integerOption('--epochs <n>', 'passes over the digits', 1, 100).default(DEMO_DEFAULTS.epochs))
     .addOption(integerOption('--seed <n>', 'of the training', 0, Number.MAX_SAFE_INTEGER).default(0))
+    .addOption(device())
+    .addOption(engine())
     .addOption(json())
     .addHelpText('after', example('imagemill demo'))
     .action((options) => run((context) => demo(context, options)));

@@ -39,6 +39,8 @@ export interface ErrorMessage {
 
 export type DeviceThreadReply =
   | { readonly kind: 'ready'; readonly graph: ClassifierGeometry }
+  /** In one line, what is done otherwise than asked; for the log. */
+  | { readonly kind: 'notice'; readonly text: string }
   | { readonly kind: 'refused'; readonly error: ErrorMessage }
   | {
       readonly kind: 'classified';

@@ -33,12 +33,11 @@ const ENGINE_LOADERS: Record<EngineName, (start: DeviceThreadStart) => Promise<C
     const { architecture, weights } = source;
     const { preprocessing } = card;
     const runtime = loadLibrary({ device, tensorflowDirectory });
-    return new TensorflowClassifier(runtime, {
-      architecture,
-      weights,
-      preprocessing,
-      options: model.compile,
-    });
+    return new TensorflowClassifier(
+      runtime,
+      { architecture, weights, preprocessing, options: model.compile },
+      (text) => reply({ kind: 'notice', text }),
+    );
   },
 };
 

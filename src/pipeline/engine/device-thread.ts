@@ -49,13 +49,15 @@ export class DeviceThread {
   /**
    * Starts a thread and waits until its session is ready.
    * @param model a graph, or a model's file that the thread compiles; its buffer is transferred and cannot be used again
+   * @param onNotice hears in one line of what is done otherwise than asked
    * @throws ImagemillError ENGINE_UNAVAILABLE, ENGINE_FAILED; MODEL_DIGEST_CHANGED, MODEL_* for a file
    */
   static async start(
     model: ClassifierGraph | UncompiledModel,
     options: DeviceThreadOptions,
+    onNotice: (text: string) => void = () => {},
   ): Promise<DeviceThread> {
-    const thread = new DeviceThread(model, options);
+    const thread = new DeviceThread(model, options, onNotice);
     try {
       thread.#graph = await thread.#ready;
       return thread;
@@ -65,7 +67,11 @@ export class DeviceThread {
     }
   }
 
-  private constructor(model: ClassifierGraph | UncompiledModel, options: DeviceThreadOptions) {
+  private constructor(
+    model: ClassifierGraph | UncompiledModel,
+    options: DeviceThreadOptions,
+    onNotice: (text: string) => void,
+  ) {
     const bytes = ownBuffer('onnx' in model ? model.onnx : model.bytes);
     const start: DeviceThreadStart = {
       ...options,
@@ -76,6 +82,7 @@ export class DeviceThread {
       this.#worker.on('message', (reply: DeviceThreadReply) => {
         if (reply.kind === 'ready') resolve(reply.graph);
         else if (reply.kind === 'refused') reject(decodeError(reply.error));
+        else if (reply.kind === 'notice') onNotice(reply.text);
         else this.#settle(reply);
       });
       const end = (reason: string): void => {

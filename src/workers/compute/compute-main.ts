@@ -46,7 +46,7 @@ const engine = {
 const shared = {
   resolver,
   runs,
-  models: new LoadedModels(engine),
+  models: new LoadedModels({ ...engine, onNotice: (text) => send({ type: 'notice', text }) }),
   decoder: createDecoder(decoding),
   preparer: createImagePreparer(decoding),
   fetches: new Semaphore(settings.fetchConcurrency),

@@ -33,6 +33,8 @@ export interface LoadedModelsOptions {
   /** undefined: as many as there are cores */
   readonly engineThreads: number | undefined;
   readonly tensorflowDirectory: string | undefined;
+  /** Hears in one line of what is done otherwise than asked. */
+  readonly onNotice: (text: string) => void;
 }
 
 /** Opens sessions for runs and keeps the last few. */
@@ -111,10 +113,10 @@ export class LoadedModels {
     readonly threads: number;
   }): Promise<DeviceThread> {
     const { model, engine, threads } = start;
-    const { device, tensorflowDirectory } = this.#options;
+    const { device, tensorflowDirectory, onNotice } = this.#options;
     // TensorFlow takes a GPU by itself where it sees one.
     if (device !== 'auto' || engine === 'tensorflow') {
-      return DeviceThread.start(model, { engine, device, threads, tensorflowDirectory });
+      return DeviceThread.start(model, { engine, device, threads, tensorflowDirectory }, onNotice);
     }
     if (existsSync('/proc/driver/nvidia/version')) {
       try {

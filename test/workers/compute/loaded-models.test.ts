@@ -23,6 +23,7 @@ const open = (resolver: StoreResolver) =>
     device: 'cpu',
     engineThreads: 1,
     tensorflowDirectory: undefined,
+    onNotice: () => {},
   });
 
 it('opens a model once for two shards, and both hear that it is coming', async () => {

@@ -9,6 +9,7 @@ import type { Classification, Classifier, ClassifierGeometry } from '../engine.t
 import { asEngineError } from './errors.ts';
 import { TensorflowNetwork, type Runtime } from './network.ts';
 import { normalisePixels } from './pixels.ts';
+import { RowParts, type Part } from './row-parts.ts';
 
 export interface ClassifierModel {
   readonly architecture: Architecture;
@@ -23,9 +24,23 @@ export class TensorflowClassifier implements Classifier {
   readonly #runtime: Runtime;
   readonly #network: TensorflowNetwork;
   readonly #preprocessing: Preprocessing;
+  readonly #parts: RowParts;
 
-  /** @throws ImagemillError ENGINE_FAILED, ENGINE_OUT_OF_MEMORY */
-  constructor(runtime: Runtime, { architecture, weights, preprocessing, options }: ClassifierModel) {
+  /**
+   * @param onNotice hears in one line of what is done otherwise than asked
+   * @throws ImagemillError ENGINE_FAILED, ENGINE_OUT_OF_MEMORY
+   */
+  constructor(
+    runtime: Runtime,
+    { architecture, weights, preprocessing, options }: ClassifierModel,
+    onNotice: (text: string) => void,
+  ) {
+    const { batchSize } = options;
+    this.#parts = new RowParts(batchSize, (rows) =>
+      onNotice(
+        `out of device memory: from now on ${rows} of the ${batchSize} images of a batch go through at a time`,
+      ),
+    );
     this.#runtime = runtime;
     this.#preprocessing = preprocessing;
     const cropped = atCropSize(architecture, preprocessing);
@@ -35,7 +50,7 @@ export class TensorflowClassifier implements Classifier {
       throw asEngineError(error);
     }
     this.geometry = {
-      batchSize: options.batchSize,
+      batchSize,
       fixedBatch: false,
       height: preprocessing.crop.height,
       width: preprocessing.crop.width,
@@ -46,11 +61,11 @@ export class TensorflowClassifier implements Classifier {
   }
 
   async classify(slab: Uint8Array, count: number): Promise<Classification> {
-    const { batchSize, cropsPerItem, height, width } = this.geometry;
+    const { batchSize } = this.geometry;
     if (!Number.isInteger(count) || count < 1 || count > batchSize) {
       throw new ImagemillError('ENGINE_FAILED', `expected 1 to ${batchSize} items in a batch, got ${count}`);
     }
-    const size = count * cropsPerItem * height * width * 3;
+    const size = count * this.#itemBytes;
     if (slab.length < size) {
       throw new ImagemillError(
         'ENGINE_FAILED',
@@ -58,7 +73,12 @@ export class TensorflowClassifier implements Classifier {
       );
     }
     try {
-      return this.#classify(slab.subarray(0, size), count);
+      const parts = this.#parts.run(
+        count,
+        (part) => this.#classify(slab, part),
+        () => {},
+      );
+      return joined(parts);
     } catch (error) {
       throw asEngineError(error);
     }
@@ -68,11 +88,18 @@ export class TensorflowClassifier implements Classifier {
     this.#network.dispose();
   }
 
-  #classify(slab: Uint8Array, count: number): Classification {
+  /** Bytes of an item's crops in a slab. */
+  get #itemBytes(): number {
+    const { cropsPerItem, height, width } = this.geometry;
+    return cropsPerItem * height * width * 3;
+  }
+
+  #classify(slab: Uint8Array, { first, rows: count }: Part): Classification {
     const { tf } = this.#runtime;
     const { topK, embeddingSize } = this.geometry;
     const outputs = tf.tidy(() => {
-      const input = this.#input(slab, count);
+      const bytes = slab.subarray(first * this.#itemBytes, (first + count) * this.#itemBytes);
+      const input = this.#input(bytes, count);
       let embedding: Tensor2D | null = null;
       const { logits } = this.#network.forward(input, {
         rows: input.shape[0],
@@ -116,4 +143,35 @@ export class TensorflowClassifier implements Classifier {
     if (this.geometry.cropsPerItem === 1) return tf.reshape(rows, [count, size]);
     return tf.mean(tf.reshape(rows, [2, count, 5, size]), [0, 2]) as Tensor2D;
   }
+}
+
+/** Rows of the parts one after the other. */
+function joined(parts: readonly Classification[]): Classification {
+  const [only] = parts;
+  if (parts.length === 1 && only !== undefined) return only;
+  const embeddings = parts.flatMap((part) => (part.embeddings === null ? [] : [part.embeddings]));
+  return {
+    ids: concatenated(
+      parts.map(({ ids }) => ids),
+      (size) => new Int32Array(size),
+    ),
+    scores: concatenated(
+      parts.map(({ scores }) => scores),
+      (size) => new Float32Array(size),
+    ),
+    embeddings: embeddings.length === 0 ? null : concatenated(embeddings, (size) => new Float32Array(size)),
+  };
+}
+
+function concatenated<T extends Int32Array | Float32Array>(
+  pieces: readonly T[],
+  create: (size: number) => T,
+): T {
+  const all = create(pieces.reduce((size, piece) => size + piece.length, 0));
+  let offset = 0;
+  for (const piece of pieces) {
+    all.set(piece, offset);
+    offset += piece.length;
+  }
+  return all;
 }

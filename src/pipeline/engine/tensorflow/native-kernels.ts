@@ -32,7 +32,7 @@ export function nativeKernels(tf: Tfjs, backend: NodeBackend): Kernels {
   const sizes = (shape: readonly number[]): Tensor1D => tf.tensor1d([...shape], 'int32');
   return {
     description: `operators of TensorFlow ${binding.TF_Version}`,
-    stage: (bytes, shape) => stagePixels(operators, bytes, shape),
+    stage: (bytes, shape) => stagePixels(tf, operators, bytes, shape),
     convolve: (input, filter, window) => operators.run4d('Conv2D', convolution(window), [input, filter]),
     inputGradient(gradient, filter, input, window) {
       const { kernel, stride, pad } = window;

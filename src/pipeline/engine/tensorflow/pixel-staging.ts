@@ -2,12 +2,7 @@ import type { Tensor4D } from '@tensorflow/tfjs-core';
 import type { MicroBatch, TrainerSpec } from '../trainer.ts';
 import type { Shape4D, StagedPixels } from './kernels.ts';
 import type { Runtime } from './network.ts';
-
-/** Rows of a micro-batch that go through the device at a time. */
-export interface Part {
-  readonly first: number;
-  readonly rows: number;
-}
+import type { Part } from './row-parts.ts';
 
 type Pixels = Pick<MicroBatch, 'images' | 'mirrored'>;
 

@@ -12,12 +12,13 @@ import type {
   TrainingPosition,
   TrainingState,
 } from '../trainer.ts';
-import { asEngineError, isOutOfMemory } from './errors.ts';
+import { asEngineError } from './errors.ts';
 import { crossEntropy } from './loss.ts';
 import { TensorflowNetwork, type Runtime } from './network.ts';
 import { augmentPixels, normalisePixels } from './pixels.ts';
 import { parameterOf } from './stages.ts';
-import { PixelStaging, type Part } from './pixel-staging.ts';
+import { PixelStaging } from './pixel-staging.ts';
+import { RowParts, type Part } from './row-parts.ts';
 
 interface PartResult {
   readonly statistics: Tensor1D;
@@ -41,12 +42,10 @@ export class TensorflowTrainer implements Trainer {
   readonly #names: ReadonlySet<string>;
   /** First stage with a trained parameter. */
   readonly #lowest: number;
-  readonly #options: TrainerOptions;
+  readonly #parts: RowParts;
   /** Gradients of the micro-batches of a batch so far; null before the first one. */
   #sums: Map<string, Tensor> | null = null;
   readonly #staging: PixelStaging;
-  /** Halved whenever the device's memory does not suffice. */
-  #rows: number;
 
   /**
    * @param state weights of every parameter, and velocities of the trained ones; copied. Missing velocities are zero
@@ -56,8 +55,12 @@ export class TensorflowTrainer implements Trainer {
   constructor(runtime: Runtime, spec: TrainerSpec, state: TrainingState, options: TrainerOptions) {
     this.#runtime = runtime;
     this.#spec = spec;
-    this.#options = options;
-    this.#rows = spec.microBatchSize;
+    const { microBatchSize } = spec;
+    this.#parts = new RowParts(microBatchSize, (rows) =>
+      options.onNotice(
+        `out of device memory: from now on ${rows} of the ${microBatchSize} images of a micro-batch go through at a time; their gradients add up to the same`,
+      ),
+    );
     this.#staging = new PixelStaging(runtime, spec);
     this.#trained = trainedParameters(spec);
     this.#names = new Set(this.#trained.map(({ name }) => name));
@@ -73,7 +76,7 @@ export class TensorflowTrainer implements Trainer {
 
   stage(batch: MicroBatch): void {
     // Parts go to the device by themselves.
-    if (this.#rows === this.#spec.microBatchSize) this.#staging.stage(batch);
+    if (this.#parts.isWhole) this.#staging.stage(batch);
   }
 
   unstage(batch: MicroBatch): void {
@@ -92,7 +95,8 @@ export class TensorflowTrainer implements Trainer {
 
   async evaluate(batch: EvaluationBatch, count: number): Promise<BatchStatistics> {
     const parts = guarded(() =>
-      this.#inParts(
+      this.#parts.run(
+        this.#spec.microBatchSize,
         (part) => this.#evaluatePart(batch, part, count),
         (statistics) => statistics.dispose(),
       ),
@@ -112,7 +116,11 @@ export class TensorflowTrainer implements Trainer {
 
   /** Gradients of a micro-batch are added up only once all of them are there, so that a part can be done again. */
   #accumulate(batch: MicroBatch, position: TrainingPosition): Tensor1D[] {
-    const results = this.#inParts((part) => this.#trainPart(batch, position, part), disposeOf);
+    const results = this.#parts.run(
+      this.#spec.microBatchSize,
+      (part) => this.#trainPart(batch, position, part),
+      disposeOf,
+    );
     const { tf } = this.#runtime;
     for (const { gradients } of results) {
       for (const [name, gradient] of gradients) {
@@ -126,30 +134,6 @@ export class TensorflowTrainer implements Trainer {
       this.#sums ??= new Map(gradients);
     }
     return results.map(({ statistics }) => statistics);
-  }
-
-  /**
-   * Does a micro-batch in as many parts as the memory asks for. What a part gives is the same up to rounding, however
-   * many there are.
-   */
-  #inParts<R>(work: (part: Part) => R, undo: (result: R) => void): R[] {
-    const { microBatchSize } = this.#spec;
-    for (;;) {
-      const results: R[] = [];
-      try {
-        for (let first = 0; first < microBatchSize; first += this.#rows) {
-          results.push(work({ first, rows: Math.min(this.#rows, microBatchSize - first) }));
-        }
-        return results;
-      } catch (error) {
-        results.forEach(undo);
-        if (!isOutOfMemory(error) || this.#rows === 1) throw error;
-        this.#rows = Math.ceil(this.#rows / 2);
-        this.#options.onNotice(
-          `out of device memory: from now on ${this.#rows} of the ${microBatchSize} images of a micro-batch go through at a time; their gradients add up to the same`,
-        );
-      }
-    }
   }
 
   #trainPart(batch: MicroBatch, position: TrainingPosition, part: Part): PartResult {

@@ -29,9 +29,9 @@ describe.skipIf(native === null)('pixels on their way to the device', () => {
     ['the outer two', [1, 0, 1]],
     ['all', [1, 1, 1]],
   ])(here('become floats there; mirrored: %s'), (_, flags) => {
-    const { operators, counts, before } = scene();
+    const { tf, operators, counts, before } = scene();
     const bytes = BYTES.slice();
-    const pixels = stagePixels(operators, bytes, SHAPE).take(flags && Uint8Array.from(flags));
+    const pixels = stagePixels(tf, operators, bytes, SHAPE).take(flags && Uint8Array.from(flags));
     const expected = [0, 1, 2].flatMap((item) => {
       const image = BYTES.subarray(item * ITEM, (item + 1) * ITEM);
       return [...(flags?.[item] === 1 ? mirror(image, IMAGE) : image)];
@@ -44,8 +44,8 @@ describe.skipIf(native === null)('pixels on their way to the device', () => {
   });
 
   it(here('leave nothing behind where they are not wanted any more'), () => {
-    const { operators, counts, before } = scene();
-    stagePixels(operators, BYTES, SHAPE).dispose();
+    const { tf, operators, counts, before } = scene();
+    stagePixels(tf, operators, BYTES, SHAPE).dispose();
     expect(counts()).toEqual(before);
   });
 });
