@@ -52,7 +52,7 @@ export function loadLibrary({ device, tensorflowDirectory }: LibraryOptions): Lo
 
 /** @returns the library, or why it does not load */
 export function loadCandidate(candidate: Candidate): LoadedLibrary | string {
-  addRemovedUtilities();
+  replaceRemovedUtilities();
   try {
     const load = createRequire(join(candidate.directory, 'package.json'));
     const tf = load(candidate.directory) as Tfjs;
@@ -70,11 +70,11 @@ export function loadCandidate(candidate: Candidate): LoadedLibrary | string {
   }
 }
 
-/** tfjs-node 4.22 calls what Node 23 has removed. */
-function addRemovedUtilities(): void {
+/** tfjs-node 4.22 calls what Node 23 has removed, and what warns of its removal in others. */
+function replaceRemovedUtilities(): void {
   const util = createRequire(import.meta.url)('node:util') as Record<string, unknown>;
-  util['isNullOrUndefined'] ??= (value: unknown): boolean => value === null || value === undefined;
-  util['isArray'] ??= (value: unknown): boolean => Array.isArray(value);
+  util['isNullOrUndefined'] = (value: unknown): boolean => value === null || value === undefined;
+  util['isArray'] = Array.isArray;
 }
 
 export const DRIVER_FILE = '/proc/driver/nvidia/version';
