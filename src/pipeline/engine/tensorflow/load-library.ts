@@ -81,9 +81,14 @@ export const DRIVER_FILE = '/proc/driver/nvidia/version';
 /** For the CUDA 12 that TensorFlow's wheels are built with: NVIDIA's table of minor version compatibility. */
 const OLDEST_DRIVER = 525;
 
-/** What keeps a TensorFlow that has loaded from using a GPU. */
-export function whyNoGpu({ candidate, tensorflowVersion }: LoadedLibrary): string {
-  const driver = driverVersion();
+/**
+ * What keeps a TensorFlow that has loaded from using a GPU.
+ * @param driver version of the driver; null: none is loaded
+ */
+export function whyNoGpu(
+  { candidate, tensorflowVersion }: Pick<LoadedLibrary, 'candidate' | 'tensorflowVersion'>,
+  driver: string | null = driverVersion(),
+): string {
   if (driver === null) return `no NVIDIA driver is loaded (${DRIVER_FILE} is missing)`;
   if (candidate.package === '@tensorflow/tfjs-node') {
     return 'it computes on the processor only; npm run setup:tensorflow -- --cuda builds one for the GPU';

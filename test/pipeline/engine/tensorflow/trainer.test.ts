@@ -84,13 +84,13 @@ describe("where the device's memory does not suffice", () => {
 });
 
 /** Says when pixels of a micro-batch are copied and when they are taken; a micro-batch is told by its first byte. */
-function told(events: string[]): Runtime {
+function told(events: string[], { tf, kernels }: Runtime = runtime): Runtime {
   return {
-    tf: runtime.tf,
+    tf,
     kernels: {
-      ...runtime.kernels,
+      ...kernels,
       stage(bytes, shape) {
-        const staged = runtime.kernels.stage(bytes, shape);
+        const staged = kernels.stage(bytes, shape);
         events.push(`stage ${bytes[0]} × ${shape[0]}`);
         return {
           take(mirrored) {
@@ -160,9 +160,9 @@ describe('stage', () => {
 
   it('is in vain once parts of a micro-batch go through by themselves', { timeout: 60_000 }, async () => {
     const events: string[] = [];
-    const { kernels } = withMemoryFor(2);
-    const small = { tf: runtime.tf, kernels: { ...kernels, stage: told(events).kernels.stage } };
-    const trainer = new TensorflowTrainer(small, TRAINING.spec, FRESH, { onNotice: () => {} });
+    const trainer = new TensorflowTrainer(told(events, withMemoryFor(2)), TRAINING.spec, FRESH, {
+      onNotice: () => {},
+    });
     for (const batch of [first, second]) trainer.stage(batch);
     await trainer.train(first, POSITION, 0.1);
     await trainer.train(second, { ...POSITION, step: 1 }, 0.1);
